@@ -1,0 +1,186 @@
+// The plain cache: every token keeps a slot of its own until it is dropped. Memory doubles as texts grow.
+import type { Backend } from "../../backends/backend.js";
+import { CapacityError, ConfigError, DisposedError, IndexError, ShapeError } from "../../core/errors.js";
+import { zeros } from "../../ops/fill.js";
+import { writeSlice } from "../../ops/write-slice.js";
+import { tensor } from "../../tensor/create.js";
+import { keep } from "../../tensor/scope.js";
+import type { Tensor } from "../../tensor/tensor.js";
+import { checkPositions, lengthOf, visibleRanges, type Positions, type Step } from "../positions.js";
+import { HeldTokens } from "./held-tokens.js";
+import type { KVCache, Pool } from "./kv-cache.js";
+import { Slots } from "./slots.js";
+
+export interface DenseCacheOptions {
+  readonly numHiddenLayers: number;
+  readonly numKeyValueHeads: number;
+  readonly headDim: number;
+  /** Most tokens per batch row. */
+  readonly maxLength: number;
+  /** Batch rows; 1 unless given. */
+  readonly batch?: number;
+  /** Tokens per row to make room for at first; 256 or `maxLength`, whichever is less. */
+  readonly capacity?: number;
+}
+
+export class DenseCache implements KVCache {
+  readonly maxLength: number;
+  readonly #backend: Backend;
+  readonly #options: DenseCacheOptions;
+  readonly #slots = new Slots();
+  readonly #held: HeldTokens;
+  #pools: { k: Tensor; v: Tensor }[] = [];
+  #capacity: number;
+  #disposed = false;
+
+  /** @throws ConfigError if a size is no positive integer */
+  constructor(backend: Backend, options: DenseCacheOptions) {
+    const { batch = 1, maxLength, capacity = Math.min(256, maxLength) } = options;
+    for (const [name, value] of Object.entries({ ...options, batch, capacity })) {
+      if (!Number.isInteger(value) || value < 1)
+        throw new ConfigError(`DenseCache: ${name} must be a positive integer, got ${value}`);
+    }
+    this.maxLength = maxLength;
+    this.#backend = backend;
+    this.#options = options;
+    this.#capacity = Math.min(capacity, maxLength);
+    this.#held = new HeldTokens(backend, this.#slots, batch);
+  }
+
+  get lengths(): readonly number[] {
+    return this.#held.lengths;
+  }
+
+  begin(next: Positions): Step {
+    this.#live();
+    checkPositions(next);
+    const [batch, tokens] = next.shape;
+    const counts = this.#roomFor(next);
+    const before = this.lengths;
+    const slots = new Int32Array(batch * tokens).fill(-1);
+    const queries = new Int32Array(batch * tokens * 4).fill(-1);
+    for (let row = 0; row < batch; row++) {
+      for (let t = 0; t < tokens; t++) {
+        const i = row * tokens + t;
+        if (next.position[i] < 0) continue;
+        slots[i] = this.#slots.take();
+        this.#held.append(row, next.position[i], next.segment[i], slots[i]);
+      }
+      const ranges = visibleRanges(this.#held.positions(row), before[row], true);
+      let seen = 0;
+      for (let i = row * tokens; i < (row + 1) * tokens; i++) {
+        if (slots[i] < 0) continue;
+        queries.set([next.position[i], next.segment[i], ranges[2 * seen], ranges[2 * seen + 1]], 4 * i);
+        seen++;
+      }
+    }
+    const length = Math.max(lengthOf(next), ...counts);
+    return {
+      rows: tensor(this.#backend, next.position, [batch, tokens]),
+      slots: tensor(this.#backend, slots, [batch, tokens]),
+      queries: tensor(this.#backend, queries, [batch, tokens, 4]),
+      keys: this.#held.keys(this.#capacity),
+      length,
+    };
+  }
+
+  pool(layer: number): Pool {
+    this.#live();
+    if (!(layer in this.#pools)) {
+      throw new IndexError(
+        `cache: layer must be an integer of 0 to ${this.#pools.length - 1} (after begin), got ${layer}`,
+      );
+    }
+    return this.#pools[layer];
+  }
+
+  truncateTo(length: number, row?: number): void {
+    this.#live();
+    for (const each of this.#rows(row)) this.#held.truncate(each, length);
+  }
+
+  removeLast(count: number, row?: number): void {
+    this.#live();
+    const short = this.#rows(row).find((each) => !(count >= 0 && count <= this.lengths[each]));
+    if (short !== undefined) {
+      throw new IndexError(
+        `removeLast: count must be 0 to the ${this.lengths[short]} tokens of row ${short}, got ${count}`,
+      );
+    }
+    for (const each of this.#rows(row)) this.#held.truncate(each, this.lengths[each] - count);
+  }
+
+  select(rows: readonly number[]): void {
+    this.#live();
+    this.#held.select(rows);
+  }
+
+  dispose(): void {
+    this.#disposed = true;
+    this.#held.dispose();
+    for (const { k, v } of this.#pools.splice(0)) {
+      k.dispose();
+      v.dispose();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** Makes room for the tokens, or throws before anything has changed. Tokens per row afterwards. */
+  #roomFor({ shape: [batch, tokens], position }: Positions): number[] {
+    const { lengths } = this;
+    if (batch !== lengths.length)
+      throw new ShapeError(`cache: positions must have ${lengths.length} batch rows, got ${batch}`);
+    const added = lengths.map(
+      (_, row) => position.subarray(row * tokens, (row + 1) * tokens).filter((p) => p >= 0).length,
+    );
+    const counts = lengths.map((length, row) => length + added[row]);
+    const full = counts.findIndex((count) => count > this.maxLength);
+    if (full >= 0) {
+      throw new CapacityError(
+        `cache: row ${full} must hold at most maxLength ${this.maxLength} tokens, got ${lengths[full]} and ${added[full]} more; truncate it or make a longer cache`,
+      );
+    }
+    while (this.#capacity < Math.max(...counts)) this.#capacity = Math.min(2 * this.#capacity, this.maxLength);
+    const missing = added.reduce((sum, count) => sum + count, 0) - this.#slots.available;
+    if (missing > 0 || this.#pools.length === 0) {
+      this.#growTo(Math.max(this.#slots.capacity + missing, batch * this.#capacity));
+    }
+    return counts;
+  }
+
+  /** Larger pools with the same content. All are made before any is replaced, so running out of memory loses nothing. */
+  #growTo(slots: number): void {
+    const { numHiddenLayers, numKeyValueHeads, headDim } = this.#options;
+    const made: Tensor[] = [];
+    try {
+      for (let i = 0; i < 2 * numHiddenLayers; i++)
+        made.push(keep(zeros(this.#backend, [slots, numKeyValueHeads, headDim])));
+    } catch (error) {
+      for (const pool of made) pool.dispose();
+      throw error;
+    }
+    const before = this.#pools;
+    this.#pools = Array.from({ length: numHiddenLayers }, (_, layer) => ({
+      k: made[2 * layer],
+      v: made[2 * layer + 1],
+    }));
+    before.forEach(({ k, v }, layer) => {
+      writeSlice(k, this.#pools[layer].k, [0, 0, 0]);
+      writeSlice(v, this.#pools[layer].v, [0, 0, 0]);
+      k.dispose();
+      v.dispose();
+    });
+    this.#slots.growTo(slots);
+  }
+
+  #rows(row: number | undefined): readonly number[] {
+    return row === undefined ? this.lengths.map((_, each) => each) : [row];
+  }
+
+  #live(): void {
+    if (this.#disposed) throw new DisposedError("cache: it was used after it was disposed; make a new one");
+  }
+}

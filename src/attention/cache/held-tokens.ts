@@ -1,0 +1,122 @@
+// Which tokens each batch row holds, in which slots, and the table of keys made from that. The part that all caches share.
+import { IndexError } from "../../core/errors.js";
+import type { Backend } from "../../backends/backend.js";
+import { Tensor } from "../../tensor/tensor.js";
+import { keep } from "../../tensor/scope.js";
+import type { Slots } from "./slots.js";
+
+interface Row {
+  readonly position: number[];
+  readonly segment: number[];
+  readonly slot: number[];
+  /** Table rows from here on do not show what the row holds. */
+  stale: number;
+}
+
+const keyWidth = 3;
+
+export class HeldTokens {
+  readonly #backend: Backend;
+  readonly #slots: Slots;
+  #rows: Row[];
+  /** What the device's table holds: i32 [B, S, 3]. */
+  #mirror = new Int32Array(0);
+  #table: Tensor | undefined;
+
+  constructor(backend: Backend, slots: Slots, batch: number) {
+    this.#backend = backend;
+    this.#slots = slots;
+    this.#rows = Array.from({ length: batch }, () => ({ position: [], segment: [], slot: [], stale: 0 }));
+  }
+
+  get batch(): number {
+    return this.#rows.length;
+  }
+
+  get lengths(): readonly number[] {
+    return this.#rows.map(({ slot }) => slot.length);
+  }
+
+  positions(row: number): {
+    readonly position: readonly number[];
+    readonly segment: readonly number[];
+    readonly length: number;
+  } {
+    const { position, segment, slot } = this.#rows[row];
+    return { position, segment, length: slot.length };
+  }
+
+  append(row: number, position: number, segment: number, slot: number): void {
+    const into = this.#rows[row];
+    into.position.push(position);
+    into.segment.push(segment);
+    into.slot.push(slot);
+  }
+
+  /** @throws IndexError unless the row exists and holds at least `length` tokens */
+  truncate(row: number, length: number): void {
+    this.#check("truncateTo", row);
+    const { position, segment, slot } = this.#rows[row];
+    if (!Number.isInteger(length) || length < 0 || length > slot.length) {
+      throw new IndexError(
+        `truncateTo: length must be an integer of 0 to the ${slot.length} tokens of row ${row}, got ${length}`,
+      );
+    }
+    for (const dropped of slot.splice(length)) this.#slots.release(dropped);
+    position.length = length;
+    segment.length = length;
+    this.#rows[row].stale = Math.min(this.#rows[row].stale, length);
+  }
+
+  /** @throws IndexError if a row does not exist */
+  select(rows: readonly number[]): void {
+    for (const row of rows) this.#check("select", row);
+    const chosen = rows.map((row): Row => {
+      const { position, segment, slot } = this.#rows[row];
+      for (const shared of slot) this.#slots.hold(shared);
+      return { position: [...position], segment: [...segment], slot: [...slot], stale: 0 };
+    });
+    for (const { slot } of this.#rows) for (const left of slot) this.#slots.release(left);
+    this.#rows = chosen;
+  }
+
+  /** The table of all tokens held, S = `capacity` rows each; only rows that changed are written. */
+  keys(capacity: number): Tensor {
+    const batch = this.batch;
+    if (!this.#table || this.#table.shape[0] !== batch || this.#table.shape[1] !== capacity) {
+      this.#table?.dispose();
+      this.#table = keep(Tensor.allocate(this.#backend, [batch, capacity, keyWidth], "i32"));
+      this.#mirror = new Int32Array(batch * capacity * keyWidth).fill(-1);
+      this.#table.write(this.#mirror);
+      for (const row of this.#rows) row.stale = 0;
+    }
+    this.#rows.forEach((row, b) => this.#update(row, b * capacity, capacity));
+    return this.#table;
+  }
+
+  dispose(): void {
+    this.#table?.dispose();
+    this.#table = undefined;
+  }
+
+  #update(row: Row, base: number, capacity: number): void {
+    const { position, segment, slot } = row;
+    const from = row.stale;
+    let end = from;
+    for (let i = from; i < capacity && (i < slot.length || this.#mirror[(base + i) * keyWidth] !== -1); i++, end++) {
+      const held = i < slot.length;
+      this.#mirror.set(held ? [position[i], segment[i], slot[i]] : [-1, -1, -1], (base + i) * keyWidth);
+    }
+    row.stale = slot.length;
+    if (end > from)
+      this.#table?.write(
+        this.#mirror.subarray((base + from) * keyWidth, (base + end) * keyWidth),
+        (base + from) * keyWidth,
+      );
+  }
+
+  #check(what: string, row: number): void {
+    if (Number.isInteger(row) && row >= 0 && row < this.batch) return;
+    throw new IndexError(`${what}: row must be an integer of 0 to ${this.batch - 1}, got ${row}`);
+  }
+}

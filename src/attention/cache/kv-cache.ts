@@ -1,0 +1,33 @@
+// What a cache of keys and values is: pools of slots, and tables that say which slot holds which token. Caches differ in which slot the
+// next token gets; none ever moves a key or a value.
+import type { PackedTensor } from "../../tensor/packed-tensor.js";
+import type { Tensor } from "../../tensor/tensor.js";
+import type { Positions, Step } from "../positions.js";
+
+export interface Pool {
+  /** [N, Hkv, d] */
+  readonly k: Tensor | PackedTensor;
+  /** [N, Hkv, d] */
+  readonly v: Tensor | PackedTensor;
+}
+
+export interface KVCache extends Disposable {
+  /** Most tokens per batch row. */
+  readonly maxLength: number;
+  /** Tokens held, per batch row. */
+  readonly lengths: readonly number[];
+  /**
+   * Takes slots for the next tokens and writes the tables; once per forward pass, on the host. The step belongs to the innermost scope.
+   * @throws CapacityError if a row would grow over `maxLength`; nothing has changed then
+   */
+  begin(next: Positions): Step;
+  /** Keys and values of one layer. */
+  pool(layer: number): Pool;
+  /** Forgets all tokens of a row (or of every row) after the first `length`. @throws IndexError */
+  truncateTo(length: number, row?: number): void;
+  /** Forgets the last `count` tokens of a row (or of every row). @throws IndexError */
+  removeLast(count: number, row?: number): void;
+  /** Makes `rows` the new batch: reorders, drops and repeats rows; repeated ones share what they hold. @throws IndexError */
+  select(rows: readonly number[]): void;
+  dispose(): void;
+}

@@ -1,0 +1,148 @@
+// Where tokens stand and whom they may see: host-side positions, and the two integer tables that the attention op reads.
+import type { Backend } from "../backends/backend.js";
+import { IndexError, ShapeError } from "../core/errors.js";
+import { tensor } from "../tensor/create.js";
+import type { Tensor } from "../tensor/tensor.js";
+
+/** On the host, [B, T], row-major. */
+export interface Positions {
+  readonly shape: readonly [batch: number, tokens: number];
+  /** Place in the text, from 0; -1 is padding, on either side. */
+  readonly position: Int32Array;
+  /** Tokens see their own segment only; `~segment` marks a global token. */
+  readonly segment: Int32Array;
+}
+
+/** The tables of one forward pass, made once and shared by all layers. */
+export interface Step {
+  /** i32 [B, T]: row of the RoPE table. */
+  readonly rows: Tensor;
+  /** i32 [B, T]: where each token's key and value go. */
+  readonly slots: Tensor;
+  /** i32 [B, T, 4]: position, segment, first row of `keys`, row after the last. */
+  readonly queries: Tensor;
+  /** i32 [B, S, 3]: position, segment, slot. */
+  readonly keys: Tensor;
+  /** One more than the greatest position: how many rows the RoPE table needs. */
+  readonly length: number;
+}
+
+export interface SequenceOptions {
+  /** Position of each row's first token: what a cache already holds. 0 unless given. */
+  readonly start?: readonly number[];
+  /** 1 for a token, 0 for padding, one array per row. */
+  readonly mask?: readonly ArrayLike<number>[];
+}
+
+/**
+ * Positions of `batch` rows of `tokens` tokens, counted from `start` over what the mask lets through.
+ * @throws ShapeError if a mask or `start` does not fit
+ */
+export function sequencePositions(batch: number, tokens: number, { start, mask }: SequenceOptions = {}): Positions {
+  if (start && start.length !== batch)
+    throw new ShapeError(`positions: start must hold ${batch} numbers, one per row, got ${start.length}`);
+  if (mask && (mask.length !== batch || mask.some((row) => row.length !== tokens))) {
+    throw new ShapeError(
+      `positions: mask must hold ${batch} rows of ${tokens}, got ${mask.length} of ${mask.map((row) => row.length).join(", ")}`,
+    );
+  }
+  const position = new Int32Array(batch * tokens);
+  for (let row = 0; row < batch; row++) {
+    let next = start?.[row] ?? 0;
+    for (let t = 0; t < tokens; t++) position[row * tokens + t] = mask && !mask[row][t] ? -1 : next++;
+  }
+  return { shape: [batch, tokens], position, segment: new Int32Array(batch * tokens) };
+}
+
+/** @throws ShapeError if the arrays do not hold batch x tokens numbers, IndexError if a position is under -1 */
+export function checkPositions({ shape, position, segment }: Positions): void {
+  const count = shape[0] * shape[1];
+  if (position.length !== count || segment.length !== count) {
+    throw new ShapeError(
+      `positions: position and segment must hold ${count} numbers for [${shape.join(",")}], got ${position.length} and ${segment.length}`,
+    );
+  }
+  const bad = position.findIndex((p) => p < -1);
+  if (bad >= 0)
+    throw new IndexError(`positions: each must be at least -1 (padding), got ${position[bad]} at element ${bad}`);
+}
+
+export const isPadded = ({ position }: Positions): boolean => position.includes(-1);
+
+/** One more than the greatest position. */
+export function lengthOf({ position }: Positions): number {
+  return position.reduce((length, p) => Math.max(length, p + 1), 0);
+}
+
+/** Tokens of one batch row that may be seen, in the order of their table rows. */
+export interface KeyRows {
+  readonly position: ArrayLike<number>;
+  readonly segment: ArrayLike<number>;
+  readonly length: number;
+}
+
+/**
+ * For each key that is also a query: the range of table rows outside of which it sees nothing, as (first, after the last) pairs. Where
+ * positions ascend within a segment, a causal query sees nothing after itself.
+ */
+export function visibleRanges(keys: KeyRows, from: number, causal: boolean): Int32Array {
+  const first = new Map<number, number>();
+  const last = new Map<number, number>();
+  const peak = new Map<number, number>();
+  const ascending = new Set<number>();
+  const segmentAt = (i: number): number => (keys.segment[i] < 0 ? ~keys.segment[i] : keys.segment[i]);
+  for (let i = 0; i < keys.length; i++) {
+    const p = keys.position[i];
+    if (p < 0) continue;
+    const segment = segmentAt(i);
+    if (!first.has(segment)) {
+      first.set(segment, i);
+      ascending.add(segment);
+    }
+    if (p < (peak.get(segment) ?? -1)) ascending.delete(segment);
+    peak.set(segment, Math.max(p, peak.get(segment) ?? -1));
+    last.set(segment, i);
+  }
+  const ranges = new Int32Array(2 * (keys.length - from));
+  for (let i = from; i < keys.length; i++) {
+    const segment = segmentAt(i);
+    if (keys.position[i] < 0) continue;
+    ranges[2 * (i - from)] = first.get(segment) ?? 0;
+    ranges[2 * (i - from) + 1] = causal && ascending.has(segment) ? i + 1 : (last.get(segment) ?? -1) + 1;
+  }
+  return ranges;
+}
+
+/**
+ * Tables for a whole pass without a cache: the pools are the call's own keys and values, and slots are row numbers.
+ * @param causal whether the attention that reads them is; ranges end at the query then
+ */
+export function stepWithoutCache(backend: Backend, positions: Positions, causal = true): Step {
+  checkPositions(positions);
+  const [batch, tokens] = positions.shape;
+  const { position, segment } = positions;
+  const slots = Int32Array.from({ length: batch * tokens }, (_, i) => i);
+  const queries = new Int32Array(batch * tokens * 4);
+  const keys = new Int32Array(batch * tokens * 3);
+  for (let row = 0; row < batch; row++) {
+    const from = row * tokens;
+    const own = {
+      position: position.subarray(from, from + tokens),
+      segment: segment.subarray(from, from + tokens),
+      length: tokens,
+    };
+    const ranges = visibleRanges(own, 0, causal);
+    for (let t = 0; t < tokens; t++) {
+      const i = from + t;
+      queries.set([position[i], segment[i], ranges[2 * t], ranges[2 * t + 1]], 4 * i);
+      keys.set([position[i], segment[i], slots[i]], 3 * i);
+    }
+  }
+  return {
+    rows: tensor(backend, position, [batch, tokens]),
+    slots: tensor(backend, slots, [batch, tokens]),
+    queries: tensor(backend, queries, [batch, tokens, 4]),
+    keys: tensor(backend, keys, [batch, tokens, 3]),
+    length: lengthOf(positions),
+  };
+}

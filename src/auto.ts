@@ -1,0 +1,40 @@
+// Opens the best backend there is, and says why not a better one. Nothing else in the library chooses.
+import type { Backend } from "./backends/backend.js";
+import { BackendError } from "./core/errors.js";
+
+/** The backends of this version, best first. */
+export type BackendName = "cpu";
+
+export interface Opened {
+  readonly backend: Backend;
+  /** Backends that were tried before this one, and why each was passed over. */
+  readonly passedOver: readonly { readonly name: BackendName; readonly reason: string }[];
+}
+
+export interface OpenOptions {
+  /** Tried before all others. */
+  readonly prefer?: BackendName;
+}
+
+const openers: Readonly<Record<BackendName, () => Promise<Backend>>> = {
+  cpu: async () => (await import("./backends/cpu/index.js")).cpu(),
+};
+
+/** @throws BackendError that lists every reason if none can be opened, or if `prefer` names none of them */
+export async function openBackend({ prefer }: OpenOptions = {}): Promise<Opened> {
+  const names = Object.keys(openers) as BackendName[];
+  if (prefer !== undefined && !names.includes(prefer)) {
+    throw new BackendError(`openBackend: prefer must be one of ${names.join(", ")}, got ${String(prefer)}`);
+  }
+  const order = prefer === undefined ? names : [prefer, ...names.filter((name) => name !== prefer)];
+  const passedOver: { name: BackendName; reason: string }[] = [];
+  for (const name of order) {
+    try {
+      return { backend: await openers[name](), passedOver };
+    } catch (error) {
+      passedOver.push({ name, reason: error instanceof Error ? error.message : String(error) });
+    }
+  }
+  const reasons = passedOver.map(({ name, reason }) => `${name}: ${reason}`).join("; ");
+  throw new BackendError(`openBackend: no backend could be opened (${reasons})`);
+}

@@ -1,0 +1,82 @@
+// All kernels of the CPU backend, by the name of their op.
+import type { Kernels } from "../backend.js";
+import { adamW } from "./kernels/adam-w.js";
+import { addRmsNorm } from "./kernels/add-rms-norm.js";
+import { appendKV } from "./kernels/append-kv.js";
+import { attention } from "./kernels/attention.js";
+import { attentionGrad } from "./kernels/attention-grad.js";
+import { binary } from "./kernels/binary.js";
+import { cast } from "./kernels/cast.js";
+import { combineExperts } from "./kernels/combine-experts.js";
+import { crossEntropy } from "./kernels/cross-entropy.js";
+import { crossEntropyGrad } from "./kernels/cross-entropy-grad.js";
+import { dequantize } from "./kernels/dequantize.js";
+import { expertLinear } from "./kernels/expert-linear.js";
+import { expertLinearGrad } from "./kernels/expert-linear-grad.js";
+import { expertMlp } from "./kernels/expert-mlp.js";
+import { fill } from "./kernels/fill.js";
+import { gatherRows } from "./kernels/gather-rows.js";
+import { groupByExpert } from "./kernels/group-by-expert.js";
+import { linear } from "./kernels/linear.js";
+import { linearGrad } from "./kernels/linear-grad.js";
+import { matmul } from "./kernels/matmul.js";
+import { permute } from "./kernels/permute.js";
+import { qkNormRope } from "./kernels/qk-norm-rope.js";
+import { quantize } from "./kernels/quantize.js";
+import { reduce } from "./kernels/reduce.js";
+import { repack } from "./kernels/repack.js";
+import { rmsNorm } from "./kernels/rms-norm.js";
+import { rmsNormGrad } from "./kernels/rms-norm-grad.js";
+import { rope } from "./kernels/rope.js";
+import { route } from "./kernels/route.js";
+import { scan } from "./kernels/scan.js";
+import { scatterRows } from "./kernels/scatter-rows.js";
+import { select } from "./kernels/select.js";
+import { slice } from "./kernels/slice.js";
+import { softmax } from "./kernels/softmax.js";
+import { swiglu } from "./kernels/swiglu.js";
+import { swigluGrad } from "./kernels/swiglu-grad.js";
+import { topK } from "./kernels/top-k.js";
+import { unary } from "./kernels/unary.js";
+import { writeSlice } from "./kernels/write-slice.js";
+
+const primitives = {
+  fill,
+  cast,
+  permute,
+  slice,
+  writeSlice,
+  gatherRows,
+  scatterRows,
+  unary,
+  binary,
+  select,
+  reduce,
+  scan,
+  topK,
+  matmul,
+  quantize,
+  dequantize,
+};
+const fused = {
+  linear,
+  rmsNorm,
+  addRmsNorm,
+  softmax,
+  swiglu,
+  rope,
+  qkNormRope,
+  appendKV,
+  attention,
+  route,
+  groupByExpert,
+  expertLinear,
+  combineExperts,
+  expertMlp,
+  crossEntropy,
+  repack,
+  adamW,
+};
+const gradients = { linearGrad, rmsNormGrad, swigluGrad, attentionGrad, expertLinearGrad, crossEntropyGrad };
+
+export const kernels: Kernels = { ...primitives, ...fused, ...gradients };

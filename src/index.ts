@@ -1,0 +1,87 @@
+// The public names of `qwen-blocks`: blocks, ops, tensors, autograd and models. No logic.
+export * from "./core/errors.js";
+export { Random, type RandomState } from "./core/random.js";
+export type { DType, Elements } from "./core/dtype.js";
+export type { Shape } from "./core/shape.js";
+export type { Attr, Matrix, Op, Operand, PackedView, SchemeName, Storage, View } from "./core/view.js";
+export * from "./backends/backend.js";
+export { observe, type Observed, type ObserveOptions } from "./backends/observe.js";
+
+export { Tensor } from "./tensor/tensor.js";
+export { PackedTensor } from "./tensor/packed-tensor.js";
+export { keep, scope } from "./tensor/scope.js";
+export { randn, tensor } from "./tensor/create.js";
+export { record, type Recording } from "./tensor/record.js";
+export { trace, type Trace, type TraceLine } from "./tensor/trace.js";
+export { setDevelopment } from "./tensor/development.js";
+export type { Means } from "./tensor/ambient.js";
+export { dispatch } from "./tensor/dispatch.js";
+export type { Call, OpDef, Spec } from "./tensor/op.js";
+export * from "./ops/index.js";
+
+export { checkpoint } from "./autograd/checkpoint.js";
+export { valueAndGrad, type Loss } from "./autograd/value-and-grad.js";
+
+export * from "./routing/router.js";
+export { TopKRouter, type TopKRouterOptions } from "./routing/top-k-router.js";
+export { loadBalancingLoss, routerZLoss, type BalanceOptions, type Routings } from "./routing/balance.js";
+export { routingStatistics, type RoutingStatistics } from "./routing/routing-statistics.js";
+
+export { allParameters, disposeAll, parameters, type Layer, type Parameter } from "./layers/layer.js";
+export { randomWeights, weightsFrom, type Init, type RandomWeightsOptions, type Weights } from "./layers/weights.js";
+export { Embedding, type EmbeddingOptions } from "./layers/embedding.js";
+export { Linear, type LinearOptions } from "./layers/linear.js";
+export { RmsNorm, type RmsNormOptions } from "./layers/rms-norm.js";
+export { SwigluMlp, type SwigluMlpOptions } from "./layers/swiglu-mlp.js";
+export { Experts, type ExpertsOptions } from "./layers/experts.js";
+export { MoELayer, type MoEForwardOptions, type MoELayerOptions, type MoEOutput } from "./layers/moe-layer.js";
+
+export {
+  Attention,
+  type AttentionContext,
+  type AttentionFunction,
+  type AttentionOptions,
+} from "./attention/attention.js";
+export {
+  sequencePositions,
+  stepWithoutCache,
+  type Positions,
+  type SequenceOptions,
+  type Step,
+} from "./attention/positions.js";
+export type {
+  DefaultRopeOptions,
+  LinearRopeOptions,
+  Llama3RopeOptions,
+  RopeOptions,
+  RopeType,
+  YarnRopeOptions,
+} from "./attention/rope/rope-options.js";
+export { ropeFrequencies, ropeTable } from "./attention/rope/frequencies.js";
+export type { RopeFrequencies } from "./attention/rope/default.js";
+export { Rope } from "./attention/rope/rope.js";
+export type { KVCache, Pool } from "./attention/cache/kv-cache.js";
+export { DenseCache, type DenseCacheOptions } from "./attention/cache/dense.js";
+
+export {
+  DecoderBlock,
+  type DecoderBlockContext,
+  type DecoderBlockOptions,
+  type FeedForward,
+} from "./models/decoder-block.js";
+export { Qwen3, type ForwardOptions, type TokenIds } from "./models/qwen3.js";
+export {
+  checkConfig,
+  isSparseLayer,
+  noExperts,
+  windowOf,
+  type LayerType,
+  type Qwen3Config,
+} from "./models/qwen3-config.js";
+export { configFromJson, configToJson } from "./models/config-json.js";
+export { presets, type PresetName } from "./models/presets.js";
+export { scaleConfig } from "./models/scale-config.js";
+export { countParameters, type ModelParameterCount, type ParameterCount } from "./models/count-parameters.js";
+export { estimateMemory, type MemoryEstimate, type MemoryOptions } from "./models/estimate-memory.js";
+export { generate, type GenerateOptions } from "./models/generate.js";
+export { checkSampling, rankRow, sampleFrom, type Candidates, type SamplingOptions } from "./models/sample.js";

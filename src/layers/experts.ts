@@ -1,0 +1,34 @@
+// E feed-forwards of one shape, of which each token visits a few.
+import type { Activations } from "../backends/backend.js";
+import { expertMlp } from "../ops/expert-mlp.js";
+import type { Tensor } from "../tensor/tensor.js";
+import type { Parameter } from "./layer.js";
+import type { Weights } from "./weights.js";
+
+export interface ExpertsOptions {
+  readonly numExperts: number;
+  readonly hiddenSize: number;
+  readonly moeIntermediateSize: number;
+}
+
+export class Experts {
+  /** [E, 2 I, D]: of each expert the gate's rows, then those of up. */
+  gateUpProj: Parameter;
+  /** [E, D, I] */
+  downProj: Parameter;
+  /** Whether products round their inputs first; set by `packModel`. */
+  activations: Activations = "f32";
+
+  constructor(w: Weights, { numExperts, hiddenSize, moeIntermediateSize }: ExpertsOptions) {
+    this.gateUpProj = w.take("gateUpProj", [numExperts, 2 * moeIntermediateSize, hiddenSize], "normal");
+    this.downProj = w.take("downProj", [numExperts, hiddenSize, moeIntermediateSize], "normal");
+  }
+
+  /**
+   * y = sum over slots of weight * down_e(silu(gate_e x) * up_e x), e being the slot's expert; a slot of -1 adds nothing.
+   * @param x f32 [R, D] @param experts i32 [R, k] @param weights f32 [R, k] @returns f32 [R, D]
+   */
+  forward(x: Tensor, experts: Tensor, weights: Tensor): Tensor {
+    return expertMlp(x, this.gateUpProj, this.downProj, experts, weights, { activations: this.activations });
+  }
+}

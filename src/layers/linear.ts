@@ -1,0 +1,31 @@
+// A matrix product with weights.
+import type { Activations } from "../backends/backend.js";
+import { linear } from "../ops/linear.js";
+import type { Tensor } from "../tensor/tensor.js";
+import type { Parameter } from "./layer.js";
+import type { Weights } from "./weights.js";
+
+export interface LinearOptions {
+  readonly inFeatures: number;
+  readonly outFeatures: number;
+  readonly bias?: boolean;
+}
+
+/** y = x weight^T + bias. */
+export class Linear {
+  /** [outFeatures, inFeatures], as in the checkpoint; packed in place by `packModel`. */
+  weight: Parameter;
+  readonly bias: Tensor | undefined;
+  /** Whether products round their inputs first; set by `packModel`. */
+  activations: Activations = "f32";
+
+  constructor(w: Weights, { inFeatures, outFeatures, bias = false }: LinearOptions) {
+    this.weight = w.take("weight", [outFeatures, inFeatures], "normal");
+    this.bias = bias ? (w.take("bias", [outFeatures], "zeros") as Tensor) : undefined;
+  }
+
+  /** @param x f32 [..., inFeatures] @returns f32 [..., outFeatures] */
+  forward(x: Tensor): Tensor {
+    return linear(x, this.weight, this.bias, { activations: this.activations });
+  }
+}

@@ -1,0 +1,113 @@
+// Text out of a model, token by token: prefill the prompt, then decode with the cache.
+import type { KVCache } from "../attention/cache/kv-cache.js";
+import { ConfigError, IndexError } from "../core/errors.js";
+import { Random } from "../core/random.js";
+import { mul } from "../ops/binary.js";
+import { logSumExp } from "../ops/log-sum-exp.js";
+import { reshape } from "../ops/reshape.js";
+import { topK } from "../ops/top-k.js";
+import { scope } from "../tensor/scope.js";
+import type { Tensor } from "../tensor/tensor.js";
+import type { Qwen3 } from "./qwen3.js";
+import { checkSampling, rankRow, sampleFrom, type SamplingOptions } from "./sample.js";
+
+export interface GenerateOptions extends SamplingOptions {
+  readonly maxNewTokens: number;
+  /** Generation ends before such a token; it is not yielded. */
+  readonly stopTokens?: readonly number[];
+  /** Where the draws come from; `new Random(0)` unless given. Same state, same text. */
+  readonly random?: Random;
+  readonly signal?: AbortSignal;
+  /** A cache to go on with, of batch 1; it stays the caller's. By default one is made and freed at the end. */
+  readonly cache?: KVCache;
+}
+
+/** Prompts are read in chunks, so that memory does not grow with their length. */
+const prefillChunk = 512;
+/** How many of the best logits come back per token; the full row is read only where the choice is not among them. */
+const candidates = 256;
+
+/**
+ * Yields token ids. Leaving the loop, an abort or an exception frees everything.
+ * @param prompt token ids, at least one
+ * @throws ConfigError for an option out of range, IndexError for an empty prompt or an id outside the vocabulary, CapacityError if the cache
+ *   is full, and the signal's reason when it is aborted
+ */
+export async function* generate(
+  model: Qwen3,
+  prompt: ArrayLike<number>,
+  options: GenerateOptions,
+): AsyncGenerator<number, void, undefined> {
+  const { maxNewTokens, stopTokens = [], random = new Random(0), signal } = options;
+  checkSampling(options);
+  if (!Number.isInteger(maxNewTokens) || maxNewTokens < 0) {
+    throw new ConfigError(`generate: maxNewTokens must be an integer of at least 0, got ${maxNewTokens}`);
+  }
+  if (prompt.length === 0)
+    throw new IndexError("generate: the prompt must hold at least one token, got none; begin with a separator token");
+  const cache = options.cache ?? model.makeCache({ maxLength: prompt.length + maxNewTokens });
+  try {
+    let next: ArrayLike<number> = await prefill(model, prompt, cache, signal);
+    for (let made = 0; made < maxNewTokens; made++) {
+      signal?.throwIfAborted();
+      const id = await choose(model, next, cache, options, random);
+      if (stopTokens.includes(id)) return;
+      yield id;
+      next = [id];
+    }
+  } finally {
+    if (!options.cache) cache.dispose();
+  }
+}
+
+/** Runs all of the prompt but its last chunk; returns that chunk. */
+async function prefill(
+  model: Qwen3,
+  prompt: ArrayLike<number>,
+  cache: KVCache,
+  signal: AbortSignal | undefined,
+): Promise<ArrayLike<number>> {
+  const ids = Array.from(prompt);
+  let from = 0;
+  for (; ids.length - from > prefillChunk; from += prefillChunk) {
+    signal?.throwIfAborted();
+    const logits = model.forward([ids.slice(from, from + prefillChunk)], { cache, logits: "last" });
+    try {
+      await logits.data();
+    } finally {
+      logits.dispose();
+    }
+  }
+  return ids.slice(from);
+}
+
+async function choose(
+  model: Qwen3,
+  ids: ArrayLike<number>,
+  cache: KVCache,
+  options: SamplingOptions,
+  random: Random,
+): Promise<number> {
+  const { vocabSize } = model.config;
+  const { temperature = 1 } = options;
+  const greedy = temperature === 0;
+  const best = scope(() => {
+    const logits = reshape(model.forward([ids], { cache, logits: "last" }), [vocabSize]);
+    const { values, indices } = topK(logits, greedy ? 1 : Math.min(candidates, vocabSize));
+    return { logits, values, indices, normalizer: greedy ? undefined : logSumExp(mul(logits, 1 / temperature)) };
+  });
+  try {
+    const ids = (await best.indices.data()) as Int32Array;
+    if (greedy) return ids[0];
+    const [values, [normalizer]] = await Promise.all([floats(best.values), floats(best.normalizer as Tensor)]);
+    const u = random.uniform();
+    const short = sampleFrom({ logits: values, ids }, normalizer, vocabSize, options, u);
+    return short ?? (sampleFrom(rankRow(await floats(best.logits)), normalizer, vocabSize, options, u) as number);
+  } finally {
+    for (const tensor of Object.values(best)) tensor?.dispose();
+  }
+}
+
+async function floats(x: Tensor): Promise<Float32Array> {
+  return (await x.data()) as Float32Array;
+}

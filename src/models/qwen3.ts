@@ -1,0 +1,172 @@
+// The decoder, dense or with experts. START READING HERE. The data path, each name a file that calls the next:
+//   io/checkpoint -> layers/weights -> models/qwen3 -> layers/embedding -> models/decoder-block -> layers/rms-norm -> attention/attention
+//   -> attention/rope -> attention/cache -> layers/moe-layer -> routing/top-k-router -> layers/experts -> layers/linear (logits) -> models/sample
+import { Attention } from "../attention/attention.js";
+import { DenseCache } from "../attention/cache/dense.js";
+import type { KVCache } from "../attention/cache/kv-cache.js";
+import { isPadded, sequencePositions, stepWithoutCache, type Positions } from "../attention/positions.js";
+import { Rope } from "../attention/rope/rope.js";
+import type { Backend } from "../backends/backend.js";
+import { IndexError, ShapeError } from "../core/errors.js";
+import { Embedding } from "../layers/embedding.js";
+import { Linear } from "../layers/linear.js";
+import { MoELayer } from "../layers/moe-layer.js";
+import { RmsNorm } from "../layers/rms-norm.js";
+import { SwigluMlp } from "../layers/swiglu-mlp.js";
+import type { Weights } from "../layers/weights.js";
+import { gatherRows } from "../ops/gather-rows.js";
+import { reshape } from "../ops/reshape.js";
+import type { Routing } from "../routing/router.js";
+import { TopKRouter } from "../routing/top-k-router.js";
+import { tensor } from "../tensor/create.js";
+import { scope } from "../tensor/scope.js";
+import { Tensor } from "../tensor/tensor.js";
+import { DecoderBlock, type FeedForward } from "./decoder-block.js";
+import { checkConfig, isSparseLayer, windowOf, type Qwen3Config } from "./qwen3-config.js";
+
+/** Token ids of a batch: rows of equal length, checked against the vocabulary, or a tensor i32 [B, T], which is not read back. */
+export type TokenIds = Tensor | readonly ArrayLike<number>[];
+
+export interface ForwardOptions {
+  /** Where the tokens stand. By default each row goes on where the cache ends, or begins at 0. */
+  readonly positions?: Positions;
+  readonly cache?: KVCache;
+  /** Receives each mixture's routing by layer index, for losses and statistics; the caller's scope owns what it receives. */
+  readonly routings?: Map<number, Routing>;
+  /** "last": only the logits after each row's last token, [B, 1, V]. */
+  readonly logits?: "all" | "last";
+}
+
+/** transformers' Qwen3ForCausalLM and Qwen3MoeForCausalLM: the config chooses the feed-forward, window and RoPE of each layer. */
+export class Qwen3 {
+  readonly config: Qwen3Config;
+  readonly embedTokens: Embedding;
+  readonly layers: readonly DecoderBlock[];
+  readonly norm: RmsNorm;
+  /** Absent where the embedding serves as the head. */
+  readonly lmHead: Linear | undefined;
+  readonly #backend: Backend;
+
+  /** @throws ConfigError if the config contradicts itself */
+  constructor(w: Weights, config: Qwen3Config) {
+    const { vocabSize, hiddenSize, rmsNormEps, headDim } = checkConfig(config);
+    this.#backend = w.backend;
+    this.config = config;
+    this.embedTokens = new Embedding(w.at("embedTokens"), { vocabSize, hiddenSize });
+    const rope = new Rope(w.backend, headDim, config.rope);
+    this.layers = Array.from({ length: config.numHiddenLayers }, (_, i) =>
+      block(w.at("layers").at(i), config, i, rope),
+    );
+    this.norm = new RmsNorm(w.at("norm"), { size: hiddenSize, rmsNormEps });
+    this.lmHead = config.tieWordEmbeddings
+      ? undefined
+      : new Linear(w.at("lmHead"), { inFeatures: hiddenSize, outFeatures: vocabSize });
+  }
+
+  get backend(): Backend {
+    return this.#backend;
+  }
+
+  /**
+   * @returns logits f32 [B, T, V], or [B, 1, V] for `logits: "last"`; rows of padding are not defined
+   * @throws IndexError if an id is outside the vocabulary, ShapeError if rows differ in length, CapacityError if the cache is full
+   */
+  forward(ids: TokenIds, { positions, cache, routings, logits = "all" }: ForwardOptions = {}): Tensor {
+    const result = scope(() => {
+      const tokens = ids instanceof Tensor ? ids : this.#upload(ids);
+      const [batch, count] = tokens.shape;
+      const where = positions ?? sequencePositions(batch, count, { start: cache?.lengths });
+      if (where.shape[0] !== batch || where.shape[1] !== count) {
+        throw new ShapeError(`Qwen3: positions must be for [${batch},${count}] tokens, got [${where.shape.join(",")}]`);
+      }
+      const rowMask = isPadded(where)
+        ? tensor(
+            this.#backend,
+            Uint32Array.from(where.position, (p) => +(p >= 0)),
+            [batch, count],
+          )
+        : undefined;
+      const step = cache ? cache.begin(where) : stepWithoutCache(this.#backend, where);
+      const found = new Map<number, Routing>();
+      let x = this.embedTokens.forward(tokens); // [B, T, D]
+      this.layers.forEach((each, layer) => {
+        const y = each.forward(x, { step, cache, layer, rowMask, routings: routings && found });
+        x.dispose();
+        x = y;
+      });
+      if (logits === "last") x = lastOf(x, where);
+      return { logits: this.#head(this.norm.forward(x)), found };
+    });
+    for (const [layer, routing] of result.found) routings?.set(layer, routing);
+    return result.logits;
+  }
+
+  /** An empty cache for this model. */
+  makeCache({
+    batch = 1,
+    maxLength = this.config.maxPositionEmbeddings,
+    capacity,
+  }: { batch?: number; maxLength?: number; capacity?: number } = {}): DenseCache {
+    const { numHiddenLayers, numKeyValueHeads, headDim } = this.config;
+    const room = capacity === undefined ? {} : { capacity };
+    return new DenseCache(this.#backend, { numHiddenLayers, numKeyValueHeads, headDim, batch, maxLength, ...room });
+  }
+
+  #head(x: Tensor): Tensor {
+    return this.lmHead ? this.lmHead.forward(x) : this.embedTokens.logits(x);
+  }
+
+  #upload(rows: readonly ArrayLike<number>[]): Tensor {
+    const count = rows[0]?.length ?? 0;
+    const flat = new Int32Array(rows.length * count);
+    rows.forEach((row, b) => {
+      if (row.length !== count) {
+        throw new ShapeError(
+          `Qwen3: all rows of token ids must have one length, got ${count} and ${row.length}; pad them and give positions`,
+        );
+      }
+      for (let t = 0; t < count; t++) {
+        const id = row[t];
+        if (!Number.isInteger(id) || id < 0 || id >= this.config.vocabSize) {
+          throw new IndexError(
+            `Qwen3: token ids must be integers of 0 to ${this.config.vocabSize - 1}, got ${id} in row ${b} at ${t}`,
+          );
+        }
+        flat[b * count + t] = id;
+      }
+    });
+    return tensor(this.#backend, flat, [rows.length, count]);
+  }
+}
+
+function block(w: Weights, config: Qwen3Config, layer: number, rope: Rope): DecoderBlock {
+  const { hiddenSize, rmsNormEps, numAttentionHeads, numKeyValueHeads, headDim, attentionBias } = config;
+  const selfAttn = new Attention(w.at("selfAttn"), {
+    hiddenSize,
+    numAttentionHeads,
+    numKeyValueHeads,
+    headDim,
+    qkNorm: true,
+    rmsNormEps,
+    rope,
+    attentionBias,
+    slidingWindow: windowOf(config, layer),
+  });
+  return new DecoderBlock(w, { hiddenSize, rmsNormEps, selfAttn, mlp: feedForward(w.at("mlp"), config, layer) });
+}
+
+function feedForward(w: Weights, config: Qwen3Config, layer: number): FeedForward {
+  if (!isSparseLayer(config, layer)) return new SwigluMlp(w, config);
+  const { hiddenSize, moeIntermediateSize, numExperts } = config;
+  return new MoELayer(w, { hiddenSize, moeIntermediateSize, numExperts, router: new TopKRouter(config) });
+}
+
+/** The rows of each batch row's last token: [B, 1, D]. */
+function lastOf(x: Tensor, { shape: [batch, tokens], position }: Positions): Tensor {
+  const rows = Int32Array.from({ length: batch }, (_, b) => {
+    for (let t = tokens - 1; t >= 0; t--) if (position[b * tokens + t] >= 0) return b * tokens + t;
+    return -1;
+  });
+  const width = x.shape[2];
+  return gatherRows(reshape(x, [batch * tokens, width]), tensor(x.backend, rows, [batch, 1]));
+}

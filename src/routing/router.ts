@@ -1,0 +1,46 @@
+// Which experts a token visits, and with which weight.
+import { ShapeError } from "../core/errors.js";
+import { sameShape, showShape } from "../core/shape.js";
+import { fill } from "../ops/fill.js";
+import { reshape } from "../ops/reshape.js";
+import { select } from "../ops/select.js";
+import type { Tensor } from "../tensor/tensor.js";
+
+export interface Routing {
+  /** f32 [B, T, E], raw: what the losses take. */
+  readonly logits: Tensor;
+  /** f32 [B, T, k], 0 where the slot is empty. */
+  readonly weights: Tensor;
+  /** i32 [B, T, k], -1 where the slot is empty. */
+  readonly experts: Tensor;
+  /** i32 [E]: slots that a capacity emptied. */
+  readonly dropped: Tensor | undefined;
+}
+
+export interface Router {
+  /** No batch row depends on another, no token on a later one. */
+  readonly rowWise: boolean;
+  /** @param logits f32 [B, T, E] @param rowMask u32 [B, T], 0 for padding */
+  route(logits: Tensor, rowMask?: Tensor): Routing;
+}
+
+/** Empties the slots that `keep` (u32, broadcast against [B, T, k]) refuses: no expert, weight 0. */
+export function emptySlots(routing: Routing, keep: Tensor): Routing {
+  const { backend } = routing.logits;
+  return {
+    ...routing,
+    weights: select(keep, routing.weights, fill(backend, [], 0)),
+    experts: select(keep, routing.experts, fill(backend, [], -1, { dtype: "i32" })),
+  };
+}
+
+/** Rows that the mask refuses visit no expert. @throws ShapeError unless the mask is [B, T] */
+export function maskRows(routing: Routing, rowMask: Tensor): Routing {
+  const rows = routing.logits.shape.slice(0, -1);
+  if (!sameShape(rowMask.shape, rows)) {
+    throw new ShapeError(
+      `rowMask: must have shape ${showShape(rows)}, one number per row of the logits, got ${showShape(rowMask.shape)}`,
+    );
+  }
+  return emptySlots(routing, reshape(rowMask, [...rows, 1]));
+}

@@ -1,0 +1,49 @@
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { defineConfig } from "vitest/config";
+import type { Reporter, TestModule } from "vitest/node";
+
+/** Test groups that a plain `npm test` does not run, each with the command that runs it. Printed at the end. */
+const leftOut: readonly string[] = [];
+
+const defaultSeed = 20250807;
+const fcSeed = Number(process.env.FC_SEED ?? defaultSeed);
+if (!Number.isInteger(fcSeed)) throw new Error(`FC_SEED must be an integer, got ${process.env.FC_SEED}`);
+
+/** `qwen-blocks/cpu` and its like stand for source files; the one list of them is `paths` in tsconfig.json. */
+const tsconfig = JSON.parse(readFileSync(resolve(import.meta.dirname, "tsconfig.json"), "utf8")) as {
+  compilerOptions: { paths: Record<string, [string]> };
+};
+const alias = Object.entries(tsconfig.compilerOptions.paths).map(([name, [file]]) => ({
+  find: new RegExp(`^${name}$`),
+  replacement: resolve(import.meta.dirname, file),
+}));
+
+/** Says which seed the drawn inputs came from, and what did not run. */
+class Summary implements Reporter {
+  onInit(): void {
+    console.log(`fast-check seed ${fcSeed} (set FC_SEED to change it)`);
+  }
+  onTestRunEnd(modules: readonly TestModule[]): void {
+    const skipped = modules.flatMap((module) =>
+      [...module.children.allTests("skipped")].map((test) => {
+        const result = test.result();
+        return `${test.fullName}: ${(result.state === "skipped" && result.note) || "no reason given"}`;
+      }),
+    );
+    const all = [...leftOut, ...skipped];
+    console.log(all.length === 0 ? "\nLeft out: nothing" : `\nLeft out:\n${all.map((line) => `  ${line}`).join("\n")}`);
+  }
+}
+
+export default defineConfig({
+  resolve: { alias },
+  test: {
+    include: ["test/**/*.test.ts"],
+    setupFiles: ["test/setup.ts"],
+    provide: { fcSeed },
+    testTimeout: 20_000,
+    reporters: ["default", new Summary(), ...(process.env.CI ? ["json"] : [])],
+    outputFile: { json: "out/test-results.json" },
+  },
+});
