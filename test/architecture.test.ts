@@ -6,6 +6,7 @@ import { describe, expect, test } from "vitest";
 
 /** What each part of src may import besides itself: parts, single files, or "type" and a file for its types only. */
 const contract = "backends/backend.ts";
+const contractTypes = `type ${contract}`;
 const layering: Record<string, readonly string[]> = {
   core: [],
   "quant/schemes": ["core"],
@@ -15,15 +16,15 @@ const layering: Record<string, readonly string[]> = {
   "backends/webgpu": ["core", "quant/schemes", "backends"],
   "backends/gpujs": ["core", "quant/schemes", "backends"],
   tensor: ["core", "quant/schemes", contract],
-  ops: ["core", "quant/schemes", `type ${contract}`, "tensor"],
-  autograd: ["tensor", "ops"],
-  routing: ["tensor", "ops"],
-  layers: ["core", "tensor", "ops", "routing"],
-  attention: ["core", "quant/schemes", "tensor", "ops", "layers"],
+  ops: ["core", "quant/schemes", contractTypes, "tensor"],
+  autograd: ["core", contractTypes, "tensor", "ops"],
+  routing: ["core", contractTypes, "tensor", "ops"],
+  layers: ["core", contractTypes, "tensor", "ops", "routing"],
+  attention: ["core", "quant/schemes", contractTypes, "tensor", "ops", "layers"],
   quant: ["core", "quant/schemes", "tensor", "ops", "autograd", "layers"],
   io: ["core", "quant/schemes", "tensor", "layers"],
   models: "core quant/schemes backends tensor ops autograd routing layers attention quant io".split(" "),
-  train: ["core", "tensor", "ops", "autograd", "layers", "routing"],
+  train: ["core", contractTypes, "tensor", "ops", "autograd", "layers", "routing"],
   testing: "core quant/schemes backends tensor ops autograd attention routing".split(" "),
   "auto.ts": "core backends backends/cpu backends/wasm backends/webgpu backends/gpujs".split(" "),
   "index.ts": "core quant/schemes backends tensor ops autograd routing layers attention models".split(" "),

@@ -59,8 +59,10 @@ export async function makeFolder(path: string): Promise<void> {
   await fileSystem().mkdir(path, { recursive: true });
 }
 
-export async function isFolder(path: string): Promise<boolean> {
-  return (await fileSystem().stat(path)).isDirectory();
+/** What is at `path`; undefined if nothing is. */
+export async function kindOf(path: string): Promise<"file" | "folder" | undefined> {
+  const stats = await orNothing(fileSystem().stat(path));
+  return stats && (stats.isDirectory() ? "folder" : "file");
 }
 
 /** The file at `path`, read in ranges. Rejects with Node's own error if there is none. */
@@ -87,8 +89,12 @@ export async function fileSource(path: string): Promise<Source> {
 
 /** The file at `path`, or undefined if there is none. */
 export async function findFile(path: string): Promise<Source | undefined> {
+  return orNothing(fileSource(path));
+}
+
+async function orNothing<T>(found: Promise<T>): Promise<T | undefined> {
   try {
-    return await fileSource(path);
+    return await found;
   } catch (error) {
     if ((error as { readonly code?: unknown }).code === "ENOENT") return undefined;
     throw error;

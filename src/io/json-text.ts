@@ -19,7 +19,7 @@ export function parseJson(where: string, text: string, maxDepth: number): unknow
 /** Decodes UTF-8. @throws FormatError */
 export function decodeText(where: string, bytes: Uint8Array): string {
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (cause) {
     throw new FormatError(`${where}: must be UTF-8`, { cause });
   }

@@ -45,23 +45,18 @@ function pieces(
   layoutOf: (base: string) => FoundLayout,
 ): readonly Piece[] {
   const key = keyOf(path);
-  const at = key.lastIndexOf(".", key.length - (/\.(weight|bias)$/.exec(key)?.[0].length ?? 0) - 1) + 1;
-  const [base, field] = [key.slice(0, at), key.slice(at)];
-  switch (field) {
-    case "qkv_proj.weight":
-    case "qkv_proj.bias":
-      return splitRows(path, shape, base, qkvRows(heads, path, shape), field.slice("qkv_proj".length));
-    case "gate_up_proj.weight":
-    case "gate_up_proj.bias": {
-      const half = halfRows(path, shape, 0);
-      return splitRows(path, shape, base, { gate_proj: half, up_proj: half }, field.slice("gate_up_proj".length));
-    }
-    case "gate_up_proj":
-    case "down_proj":
-      if (base.endsWith("experts.") && shape.length === 3)
-        return expertPieces(path, shape, base, field, layoutOf(base));
+  const suffix = /\.(weight|bias)$/.exec(key)?.[0] ?? "";
+  const stem = key.slice(0, key.length - suffix.length);
+  const base = stem.slice(0, stem.lastIndexOf(".") + 1);
+  const field = stem.slice(base.length);
+  if (suffix === "") {
+    const stacked = base.endsWith(".experts.") && (field === "gate_up_proj" || field === "down_proj");
+    return stacked ? expertPieces(path, shape, base, field, layoutOf(base)) : [{ key, shape }];
   }
-  return [{ key, shape }];
+  if (field === "qkv_proj") return splitRows(shape, base, qkvRows(heads, path, shape), suffix);
+  if (field !== "gate_up_proj") return [{ key, shape }];
+  const half = halfOf(path, shape, 0);
+  return splitRows(shape, base, { gate_proj: half, up_proj: half }, suffix);
 }
 
 /** `layers.0.selfAttn.oProj.weight` gives `model.layers.0.self_attn.o_proj.weight`. The head alone stands outside of `model`. */
@@ -70,7 +65,7 @@ function keyOf(path: string): string {
   return key.startsWith("lm_head.") ? key : `model.${key}`;
 }
 
-function splitRows(path: string, shape: Shape, base: string, rows: Record<string, number>, suffix: string): Piece[] {
+function splitRows(shape: Shape, base: string, rows: Record<string, number>, suffix: string): Piece[] {
   return Object.entries(rows).map(([name, count]) => ({
     key: `${base}${name}${suffix}`,
     shape: [count, ...shape.slice(1)],
@@ -86,7 +81,7 @@ function qkvRows(heads: HeadCounts, path: string, shape: Shape): Record<string, 
   );
 }
 
-function halfRows(path: string, shape: Shape, axis: number): number {
+function halfOf(path: string, shape: Shape, axis: number): number {
   if (shape[axis] % 2 === 0) return shape[axis] / 2;
   throw new CheckpointError(`${path}: must have as many rows for the gate as for up, got ${showShape(shape)}`);
 }
@@ -96,7 +91,7 @@ function expertPieces(path: string, shape: Shape, base: string, field: string, l
   if (layout === "swapped") return [{ key: base + field, shape: [count, columns, rows], swapped: true }];
   if (layout === "fused") return [{ key: base + field, shape }];
   const gated = field === "gate_up_proj";
-  const matrix = [gated ? halfRows(path, shape, 1) : rows, columns];
+  const matrix = [gated ? halfOf(path, shape, 1) : rows, columns];
   return Array.from({ length: count }, (_, expert) =>
     (gated ? ["gate_proj", "up_proj"] : [field]).map((name) => ({
       key: `${base}${expert}.${name}.weight`,
@@ -116,7 +111,7 @@ function foundLayout(base: string, path: string, shape: Shape, found: FoundShape
   if (gateUp === undefined || down === undefined) return "fused";
   const [count, rows, columns] = shape;
   const gated = path.endsWith("gateUpProj");
-  const [hidden, width] = gated ? [halfRows(path, shape, 1), columns] : [columns, rows];
+  const [hidden, width] = gated ? [halfOf(path, shape, 1), columns] : [columns, rows];
   const [both, swap] = [
     [count, 2 * hidden, width],
     [count, width, 2 * hidden],

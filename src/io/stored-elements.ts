@@ -57,7 +57,7 @@ export function decodeElements(
 ): Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> {
   switch (dtype) {
     case "F64":
-      return Float32Array.from(new Float64Array(copyOf(bytes)));
+      return new Float32Array(new Float64Array(copyOf(bytes)));
     case "F32":
       return new Float32Array(copyOf(bytes));
     case "F16":

@@ -47,12 +47,17 @@ export async function findUrl(url: string | URL, options: UrlSourceOptions = {})
 /** From the answer to a range request; where a page may not see that header, from a HEAD request. */
 async function lengthOf(name: string, response: Response, options: UrlSourceOptions): Promise<number> {
   const [, total] = /\/(\d+)$/.exec(response.headers.get("content-range") ?? "") ?? [];
-  const found = total ?? (await request(name, undefined, options)).headers.get("content-length");
+  const found = total ?? (await contentLength(name, options));
   const length = Number(found ?? NaN);
   if (Number.isSafeInteger(length) && length >= 0) return length;
   throw new FormatError(
     `${name}: the server must tell the file's length, got ${found ?? "none"}; let it expose Content-Range to the page`,
   );
+}
+
+async function contentLength(name: string, options: UrlSourceOptions): Promise<string | null> {
+  const { status, headers } = await request(name, undefined, options);
+  return status === 200 ? headers.get("content-length") : null;
 }
 
 function request(url: string, range: string | undefined, options: UrlSourceOptions): Promise<Response> {

@@ -79,6 +79,12 @@ describe("sampleFrom", () => {
     expect(sampleFrom(few, NaN, 5, { topK: 3 }, 0.1)).toBeUndefined();
   });
 
+  it("keeps tokens exactly minP times as likely as the best", () => {
+    expect(
+      sampleFrom(rankRow(Float32Array.of(1, 1, 0)), logSumExp(Float32Array.of(1, 1, 0), 1), 3, { minP: 1 }, 0.9),
+    ).toBe(1);
+  });
+
   it("says so when the nucleus or the draw is outside the candidates", () => {
     const row = new Float32Array(100); // all equally likely
     const few = best(rankRow(row), 10);
@@ -86,6 +92,10 @@ describe("sampleFrom", () => {
     expect(sampleFrom(few, mass, 100, { topP: 0.5 }, 0)).toBeUndefined();
     expect(sampleFrom(few, mass, 100, { topP: 0.045 }, 0.99)).toBe(4);
     expect(sampleFrom(few, mass, 100, { minP: 0.5 }, 0)).toBeUndefined();
+    expect(sampleFrom(few, mass, 100, { topK: 20, topP: 0.1 }, 0)).toBeUndefined(); // the mass of the best 20 is not known
+    const steep = best(rankRow(Float32Array.of(3, 2, 1, 0, 0)), 3);
+    expect(sampleFrom(steep, NaN, 5, { topK: 4, topP: 0.1, minP: 0.3 }, 0)).toBeUndefined();
+    expect(sampleFrom(steep, NaN, 5, { topK: 4, minP: 0.3 }, 0.99)).toBe(1);
     expect(sampleFrom(few, mass, 100, {}, 0.095)).toBe(9);
     expect(sampleFrom(few, mass, 100, {}, 0.105)).toBeUndefined();
   });

@@ -40,6 +40,11 @@ describe("scaleConfig", () => {
     );
   });
 
+  it("does not round up what floating point adds", () => {
+    expect(1.1 * 320).toBeGreaterThan(352);
+    expect(scaleConfig({ ...presets.toy, hiddenSize: 320 }, 1.1).hiddenSize).toBe(352);
+  });
+
   it("gives layers the kind of those at the same depth", () => {
     const config: Qwen3Config = {
       ...presets.toy,

@@ -12,7 +12,7 @@ export function product(
   wAt: number,
   bias: Float32Array | undefined,
   biasAt: number,
-  y: Float32Array,
+  y: Float32Array | Float64Array,
   yAt: number,
   yStride: number,
   rows: number,
@@ -46,7 +46,7 @@ export function matrixProduct(
   first: number,
   outs: number,
   bias: Float32Array | undefined,
-  y: Float32Array,
+  y: Float32Array | Float64Array,
   rows: number,
 ): void {
   for (let o = 0; o < outs; o += weight.limit) {
@@ -78,7 +78,7 @@ function block1x4(
   w0: number,
   bias: Float32Array,
   b0: number,
-  y: Float32Array,
+  y: Float32Array | Float64Array,
   y0: number,
   inner: number,
 ): void {
@@ -110,7 +110,7 @@ function block4x4(
   w0: number,
   bias: Float32Array,
   b0: number,
-  y: Float32Array,
+  y: Float32Array | Float64Array,
   y0: number,
   yStride: number,
   inner: number,

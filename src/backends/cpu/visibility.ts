@@ -53,7 +53,8 @@ export function gatherPool(
 }
 
 /**
- * The key rows that query (batch, token) sees, counted from range.first, into `visible`; returns how many. Visible iff both positions are
+ * The key rows that query (batch, token) sees, counted from range.first, into `visible` from `at` on, in
+ * rising order; returns where they end. Visible iff both positions are
  * >= 0, the segments agree (a global token carries ~segment), kp <= qp when causal, and one of: no window, inside it, a sink, a global token.
  */
 export function visibleKeys(
@@ -65,15 +66,14 @@ export function visibleKeys(
   range: KeyRange,
   attrs: AttentionAttrs,
   visible: Int32Array,
+  at: number,
 ): number {
-  const at = query * QUERY_COLUMNS;
-  const position = queries[at];
-  if (position < 0) return 0;
+  const [position, segment, from, to] = queries.subarray(query * QUERY_COLUMNS, (query + 1) * QUERY_COLUMNS);
+  if (position < 0) return at;
   const { causal, window, sinks } = attrs;
-  const segment = queries[at + 1];
-  const first = Math.max(queries[at + 2], range.first);
-  const last = Math.min(queries[at + 3], range.first + range.count);
-  let count = 0;
+  const first = Math.max(from, range.first);
+  const last = Math.min(to, range.first + range.count);
+  let end = at;
   for (let row = first; row < last; row++) {
     const keyAt = (batch * keyRows + row) * KEY_COLUMNS;
     const keyPosition = keys[keyAt];
@@ -82,9 +82,9 @@ export function visibleKeys(
     if (plainSegment(segment) !== plainSegment(keySegment)) continue;
     const distance = Math.abs(position - keyPosition);
     const near = window === 0 || (causal ? distance < window : distance <= window);
-    if (near || keyPosition < sinks || segment < 0 || keySegment < 0) visible[count++] = row - range.first;
+    if (near || keyPosition < sinks || segment < 0 || keySegment < 0) visible[end++] = row - range.first;
   }
-  return count;
+  return end;
 }
 
 /** Segments are not negative, so a negative one is the complement that marks a global token. */

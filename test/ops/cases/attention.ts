@@ -149,8 +149,8 @@ export const attentionCases: { readonly [K in Names & keyof FusedOps]: fc.Arbitr
       params: [],
       run([k, v, slots, kPool, vPool]) {
         appendKV(k, v, slots, kPool, vPool);
-        return [kPool, vPool].map(
-          (pool: Tensor | PackedTensor) => (pool instanceof PackedTensor ? dequantize(pool) : pool) as Tensor,
+        return [kPool, vPool].map((pool: Tensor | PackedTensor) =>
+          pool instanceof PackedTensor ? dequantize(pool) : pool,
         );
       },
     }),

@@ -1,101 +1,83 @@
-// Gradients of attention, with the probabilities p made again: dv_j += p_j dy; with dp_j = dy . v_j and ds_j = p_j (dp_j - dy . y)
-// (times 1 - (s_j / softcap)^2 where scores are capped): dq += scale * ds_j k_j, dk_j += scale * ds_j q. Sums run over queries, over the
-// query heads that share a kv head, and over batch rows that share a slot; a slot that nobody sees gets 0.
+// Gradients of attention, with the probabilities p made again: dv = p^T dy; with dp = dy v^T and ds = p (dp - dy . y), times
+// 1 - (s / softcap)^2 where scores are capped: dq = scale * ds k, dk = scale * ds^T q. Sums run over queries, over the query heads that
+// share a kv head, and over batch rows that share a slot; a slot that nobody sees gets 0.
 import { sizeOf } from "../../../core/shape.js";
 import type { View } from "../../../core/view.js";
-import type { Kernel } from "../../backend.js";
-import { dot } from "../product.js";
-import { MatrixRows, floats, ints } from "../read.js";
-import { addRows, dotKeys, scoreKeys, softmaxInPlace } from "../scores.js";
-import { gatherPool, keyRange, slotsOf, visibleKeys } from "../visibility.js";
+import type { AttentionAttrs, Kernel } from "../../backend.js";
+import { forEachTile, type Tile } from "../attention-tiles.js";
+import { dot, product, transposed } from "../product.js";
+import { floats } from "../read.js";
 
 export const attentionGrad: Kernel<"attentionGrad", void> = ([q, k, v, queries, keys, y, dy], [dq, dk, dv], attrs) => {
-  const { scale, softcap } = attrs;
-  const [batches, tokens, heads, size] = q.shape;
-  const [poolSlots, kvHeads] = k.shape;
-  const keyRows = keys.shape[1];
-  const from = floats(q);
-  const dOut = floats(dy);
+  const size = q.shape[3];
   const result = floats(y);
+  const dResult = floats(dy);
   const dQuery = dq === undefined ? undefined : floats(dq);
-  const dKeys = dk === undefined ? undefined : new Float64Array(sizeOf(dk.shape));
-  const dValues = dv === undefined ? undefined : new Float64Array(sizeOf(dv.shape));
-  const queryTable = ints(queries);
-  const keyTable = ints(keys);
-  const kPool = new MatrixRows(k);
-  const vPool = new MatrixRows(v);
-  const visible = new Int32Array(keyRows);
-  const scores = new Float64Array(keyRows);
-  const slopes = new Float64Array(keyRows);
-  const dScores = new Float64Array(keyRows);
-  const sums = new Float64Array(size);
-  for (let batch = 0; batch < batches; batch++) {
-    const range = keyRange(queryTable, batch, tokens, keyRows);
-    const slots = slotsOf(keyTable, batch, keyRows, range);
-    const kPanel = gatherPool(kPool, poolSlots, kvHeads, slots);
-    const vPanel = gatherPool(vPool, poolSlots, kvHeads, slots);
-    for (let query = batch * tokens; query < (batch + 1) * tokens; query++) {
-      const count = visibleKeys(queryTable, query, keyTable, batch, keyRows, range, attrs, visible);
-      for (let head = 0; head < heads; head++) {
-        const at = (query * heads + head) * size;
-        const kvHead = Math.floor((head * kvHeads) / heads);
-        const panelAt = kvHead * range.count * size;
-        scoreKeys(from, at, kPanel, panelAt, size, visible, count, scale, softcap, scores);
-        capSlopes(scores, count, softcap, scale, slopes);
-        softmaxInPlace(scores, count);
-        if (dValues !== undefined) {
-          addToSlots(scores, dOut, at, size, visible, count, slots, poolSlots, kvHeads, kvHead, dValues);
-        }
-        if (dQuery === undefined && dKeys === undefined) continue;
-        dotKeys(dOut, at, vPanel, panelAt, size, visible, count, dScores);
-        const mean = dot(dOut, at, result, at, size);
-        for (let j = 0; j < count; j++) dScores[j] = scores[j] * (dScores[j] - mean) * slopes[j];
-        if (dKeys !== undefined) {
-          addToSlots(dScores, from, at, size, visible, count, slots, poolSlots, kvHeads, kvHead, dKeys);
-        }
-        if (dQuery !== undefined) {
-          sums.fill(0);
-          addRows(dScores, kPanel, panelAt, size, visible, count, sums);
-          for (let i = 0; i < size; i++) dQuery[at + i] = sums[i];
-        }
-      }
-    }
-  }
-  store(dKeys, dk);
-  store(dValues, dv);
+  const dKeys = dk === undefined ? undefined : new PoolSums(dk);
+  const dValues = dv === undefined ? undefined : new PoolSums(dv);
+  forEachTile([q, k, v, queries, keys], attrs, (tile) => {
+    const dRows = tile.gather(dResult);
+    dValues?.add(tile, tile.p, dRows);
+    if (dQuery === undefined && dKeys === undefined) return;
+    const dScores = scoreGradients(tile, tile.gather(result), dRows, size, attrs);
+    dKeys?.add(tile, dScores, tile.q);
+    if (dQuery === undefined) return;
+    const rows = new Float32Array(tile.rows * size);
+    const turned = transposed(tile.k, tile.at, tile.keys, size);
+    product(dScores, 0, turned, 0, undefined, 0, rows, 0, size, tile.rows, size, tile.keys);
+    tile.spread(rows, dQuery);
+  });
+  dKeys?.store();
+  dValues?.store();
 };
 
-/** How fast each capped score moves with q . k: scale * (1 - tanh^2). */
-function capSlopes(scores: Float64Array, count: number, softcap: number, scale: number, slopes: Float64Array): void {
-  for (let j = 0; j < count; j++) {
-    const tanh = softcap === 0 ? 0 : scores[j] / softcap;
-    slopes[j] = scale * (1 - tanh * tanh);
-  }
-}
-
-/** sums at the slot of visible[j] += factors[j] * x[at..at + size). */
-function addToSlots(
-  factors: Float64Array,
-  x: Float32Array,
-  at: number,
+/** How the loss moves with each q . k, f32 [rows, keys]; 0 where a key is not seen, since p is. */
+function scoreGradients(
+  { rows, keys, v, at, p, scores }: Tile,
+  y: Float32Array,
+  dy: Float32Array,
   size: number,
-  visible: Int32Array,
-  count: number,
-  slots: Int32Array,
-  poolSlots: number,
-  kvHeads: number,
-  kvHead: number,
-  sums: Float64Array,
-): void {
-  for (let j = 0; j < count; j++) {
-    const slot = slots[visible[j]];
-    if (slot < 0 || slot >= poolSlots) continue;
-    const to = (slot * kvHeads + kvHead) * size;
-    const factor = factors[j];
-    for (let i = 0; i < size; i++) sums[to + i] += factor * x[at + i];
+  { scale, softcap }: AttentionAttrs,
+): Float32Array<ArrayBuffer> {
+  const dp = new Float64Array(rows * keys);
+  product(dy, 0, v, at, undefined, 0, dp, 0, keys, rows, keys, size);
+  const out = new Float32Array(rows * keys);
+  for (let row = 0; row < rows; row++) {
+    const mean = dot(dy, row * size, y, row * size, size);
+    for (let i = row * keys; i < (row + 1) * keys; i++) {
+      const tanh = softcap === 0 ? 0 : scores[i] / softcap;
+      out[i] = p[i] === 0 ? 0 : p[i] * (dp[i] - mean) * scale * (1 - tanh * tanh);
+    }
   }
+  return out;
 }
 
-function store(sums: Float64Array | undefined, view: View | undefined): void {
-  if (sums !== undefined && view !== undefined) floats(view).set(sums);
+/** The gradient of a pool [N, Hkv, d], summed in f64 until it is complete. */
+class PoolSums {
+  readonly #view: View;
+  readonly #sums: Float64Array;
+
+  constructor(view: View) {
+    this.#view = view;
+    this.#sums = new Float64Array(sizeOf(view.shape));
+  }
+
+  /** Adds factors^T x, f32 [rows, keys]^T [rows, d], to the slots of the tile's keys. */
+  add({ rows, keys, slots, kvHead }: Tile, factors: Float32Array, x: Float32Array): void {
+    const [poolSlots, kvHeads, size] = this.#view.shape;
+    const sums = this.#sums;
+    const part = new Float64Array(keys * size);
+    const left = transposed(factors, 0, rows, keys);
+    product(left, 0, transposed(x, 0, rows, size), 0, undefined, 0, part, 0, size, keys, size, rows);
+    for (let j = 0; j < keys; j++) {
+      const slot = slots[j];
+      if (slot < 0 || slot >= poolSlots) continue;
+      const to = (slot * kvHeads + kvHead) * size;
+      for (let i = 0; i < size; i++) sums[to + i] += part[j * size + i];
+    }
+  }
+
+  store(): void {
+    floats(this.#view).set(this.#sums);
+  }
 }

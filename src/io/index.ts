@@ -1,0 +1,25 @@
+// Reading and writing: safetensors files, checkpoints, training states.
+export { openCheckpoint, readTensor } from "./checkpoint.js";
+export type { Checkpoint, CheckpointTensor, NamedFiles } from "./checkpoint.js";
+export { loadModel } from "./load-model.js";
+export type { LoadOptions } from "./load-model.js";
+export { encodeCheckpoint, saveCheckpoint } from "./save.js";
+export type { CheckpointFiles, SaveOptions } from "./save.js";
+export { plainNames } from "./names.js";
+export type { ExpertLayout, FoundShapes, Names, Piece } from "./names.js";
+export { qwen3Names, qwen3Path } from "./qwen3-names.js";
+export type { HeadCounts } from "./qwen3-names.js";
+export { encodeTrainingState, loadTrainingState, saveTrainingState } from "./training-state.js";
+export type { JsonValue, TrainingParts, TrainingSection, TrainingState } from "./training-state.js";
+export { openSafetensors, readElements } from "./safetensors.js";
+export type { Safetensors, TensorEntry } from "./safetensors.js";
+export { encodeSafetensors } from "./safetensors-writer.js";
+export type { StoredTensor } from "./safetensors-writer.js";
+export { encodeWeights } from "./stored-elements.js";
+export type { StoredDType, WeightDType } from "./stored-elements.js";
+export { fileSource, writeFileAtomic } from "./files.js";
+export type { FileContent } from "./files.js";
+export { blobSource, bytesSource } from "./source.js";
+export type { Source, SourceLike } from "./source.js";
+export { urlSource } from "./url-source.js";
+export type { UrlSourceOptions } from "./url-source.js";

@@ -1,0 +1,159 @@
+// Builds a model out of a checkpoint. The blocks ask for their weights as they always do; what they ask for is checked against the headers
+// and allocated, and the numbers follow, so that beside the model only one read is in memory.
+import { CheckpointError } from "../core/errors.js";
+import { sameShape, showShape, sizeOf, type Shape } from "../core/shape.js";
+import { disposeAll } from "../layers/layer.js";
+import { weightsFrom, type Weights } from "../layers/weights.js";
+import { Tensor } from "../tensor/tensor.js";
+import type { Checkpoint, CheckpointTensor } from "./checkpoint.js";
+import { quote } from "./json-text.js";
+import { plainNames, type Names, type Piece } from "./names.js";
+import { fillTensors, type Fill } from "./fill-tensors.js";
+
+export interface LoadOptions {
+  /** What the model's parameters are called in the checkpoint; `qwen3Names(config)`. Without it: the same. */
+  readonly names?: Names;
+  /** Tensors of the checkpoint that need not have a place in the model. All others must. */
+  readonly allowUnused?: readonly string[] | ((name: string) => boolean);
+  /** Ends the loading; what was allocated is freed. */
+  readonly signal?: AbortSignal;
+  /** Told after each read how many bytes of how many are loaded. */
+  readonly onProgress?: (loaded: number, total: number) => void;
+}
+
+/** Element types that a weight can be loaded from. */
+const floats: readonly string[] = ["F64", "F32", "F16", "BF16"];
+/** How many names an error lists. */
+const LISTED = 10;
+
+/**
+ * Loads a model strictly: every parameter must be in the checkpoint, in its shape, and every tensor of the checkpoint in the model.
+ *
+ * @param build constructs the model from the weights it is given, at once and without reading them: the numbers come after it returns. To
+ *   pack a model, load it first.
+ * @throws CheckpointError that lists what is missing, misshapen and left over. After any error all memory is free again.
+ */
+export async function loadModel<M extends object>(
+  backend: Weights["backend"],
+  checkpoint: Checkpoint,
+  build: (weights: Weights) => M,
+  options: LoadOptions = {},
+): Promise<M> {
+  const plan = new LoadPlan(checkpoint, options.names ?? plainNames);
+  let model: M | undefined;
+  try {
+    model = plan.build(backend, build);
+    plan.check(options.allowUnused ?? []);
+    await fillTensors(plan.fills, options);
+    return model;
+  } catch (error) {
+    plan.dispose();
+    if (model !== undefined) disposeAll(model);
+    throw error;
+  }
+}
+
+/** What a model took from a checkpoint, and what was wrong with it. */
+class LoadPlan {
+  readonly fills: Fill[] = [];
+  readonly #checkpoint: Checkpoint;
+  readonly #names: Names;
+  readonly #taken: Tensor[] = [];
+  readonly #used = new Set<string>();
+  readonly #missing = new Set<string>();
+  readonly #wrong = new Set<string>();
+  #open = true;
+
+  constructor(checkpoint: Checkpoint, names: Names) {
+    this.#checkpoint = checkpoint;
+    this.#names = names;
+  }
+
+  build<M>(backend: Weights["backend"], build: (weights: Weights) => M): M {
+    try {
+      return build(weightsFrom(backend, (path, shape) => this.#take(backend, path, shape)));
+    } catch (error) {
+      // A wrong checkpoint may well be why the model could not be built: too large, for example.
+      if (this.#missing.size + this.#wrong.size > 0) throw this.#error([], error);
+      throw error;
+    } finally {
+      this.#open = false;
+    }
+  }
+
+  check(allowed: readonly string[] | ((name: string) => boolean)): void {
+    const isAllowed = typeof allowed === "function" ? allowed : (name: string) => allowed.includes(name);
+    const unused = [...this.#checkpoint.tensors.keys()].filter((name) => !this.#used.has(name) && !isAllowed(name));
+    if (this.#missing.size + this.#wrong.size + unused.length > 0) throw this.#error(unused);
+    if (!this.#taken.some((tensor) => tensor.disposed)) return;
+    throw new CheckpointError(
+      `${this.#checkpoint.name}: the function that builds the model must keep the weights that it takes, got some disposed; pack after loading`,
+    );
+  }
+
+  dispose(): void {
+    for (const tensor of this.#taken) tensor.dispose();
+  }
+
+  /** Goes on after a flaw, with memory that is never filled: so one error can name all of them. */
+  #take(backend: Weights["backend"], path: string, shape: Shape): Tensor {
+    if (!this.#open) {
+      throw new CheckpointError(`${path}: must be taken while the model is built, got a call after it; load it apart`);
+    }
+    const pieces = this.#pieces(path, shape).map((piece) => ({ piece, entry: this.#entry(path, piece) }));
+    const tensor = Tensor.allocate(backend, shape);
+    this.#taken.push(tensor);
+    let start = 0;
+    for (const { piece, entry } of pieces) {
+      if (entry !== undefined) this.fills.push({ tensor, start, entry, swapped: piece.swapped === true });
+      start += sizeOf(piece.shape);
+    }
+    return tensor;
+  }
+
+  #pieces(path: string, shape: Shape): readonly Piece[] {
+    try {
+      const pieces = this.#names.find(path, shape, this.#checkpoint.tensors);
+      const found = pieces.reduce((size, piece) => size + sizeOf(piece.shape), 0);
+      if (found === sizeOf(shape)) return pieces;
+      throw new CheckpointError(`${path}: names must give all of ${showShape(shape)}, got ${found} elements`);
+    } catch (error) {
+      if (!(error instanceof CheckpointError)) throw error;
+      this.#wrong.add(error.message);
+      return [];
+    }
+  }
+
+  #entry(path: string, piece: Piece): CheckpointTensor | undefined {
+    const entry = this.#checkpoint.tensors.get(piece.key);
+    if (entry === undefined) {
+      this.#missing.add(piece.key);
+      return undefined;
+    }
+    this.#used.add(piece.key);
+    if (sameShape(entry.shape, piece.shape) && floats.includes(entry.dtype)) return entry;
+    const [rule, found] = sameShape(entry.shape, piece.shape)
+      ? [`type ${floats.join(", ")}`, entry.dtype]
+      : [`shape ${showShape(piece.shape)}`, showShape(entry.shape)];
+    this.#wrong.add(`${piece.key} must have ${rule} for ${path}, got ${found}`);
+    return undefined;
+  }
+
+  #error(unused: readonly string[], cause?: unknown): CheckpointError {
+    const parts = [
+      list("does not fit the model", "do not fit the model", [...this.#wrong]),
+      list("is missing", "are missing", [...this.#missing].map(quote)),
+      list("has no place in the model", "have no place in the model", unused.map(quote)),
+    ];
+    const text = parts.filter((part) => part !== "").join("\n");
+    return new CheckpointError(`${this.#checkpoint.name}: checkpoint and model must agree:\n${text}`, { cause });
+  }
+}
+
+function list(one: string, many: string, items: readonly string[]): string {
+  const count = items.length;
+  if (count === 0) return "";
+  const lines = items.slice(0, LISTED);
+  if (count > LISTED) lines.push(`and ${count - LISTED} more`);
+  return `${count} ${count === 1 ? `tensor ${one}` : `tensors ${many}`}:${lines.map((line) => `\n  ${line}`).join("")}`;
+}

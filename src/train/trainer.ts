@@ -1,0 +1,188 @@
+// One training step: forward, backward, clip, update; and the state that a run is resumed from.
+import type { Backend } from "../backends/backend.js";
+import { ConfigError, IndexError } from "../core/errors.js";
+import { valueAndGrad } from "../autograd/value-and-grad.js";
+import { parameters } from "../layers/layer.js";
+import { add, mul } from "../ops/binary.js";
+import { fill } from "../ops/fill.js";
+import { balanceOf, loadBalancingLoss, routerZLoss } from "../routing/balance.js";
+import type { Routing } from "../routing/router.js";
+import { tensor } from "../tensor/create.js";
+import { scope } from "../tensor/scope.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { clipScale, globalNorm } from "./clip.js";
+import type { Batch } from "./data.js";
+import { ignoredTarget, nextTokenLoss } from "./next-token-loss.js";
+import type { Optimizer } from "./optimizer.js";
+import type { Schedule } from "./schedule.js";
+
+/** What can be trained: anything that turns rows of token ids into logits [B, T, V]. `Qwen3` is one. */
+export interface LanguageModel {
+  readonly backend: Backend;
+  forward(ids: readonly ArrayLike<number>[], options: { readonly routings?: Map<number, Routing> }): Tensor;
+}
+
+export interface TrainerOptions {
+  readonly optimizer: Optimizer;
+  readonly schedule: Schedule;
+  /** Weight of the load-balancing loss; 0 leaves it out. Never taken from a config in silence. */
+  readonly routerAuxLossCoef: number;
+  /** Weight of the router's z-loss; 0 unless given. */
+  readonly routerZLossCoef?: number;
+  /** Largest global norm of the gradients; no clipping unless given. */
+  readonly maxGradNorm?: number;
+}
+
+export interface StepReport {
+  /** Counted from 0. */
+  readonly step: number;
+  /** Mean cross entropy in nats over the step's targets. */
+  readonly loss: number;
+  /** The load-balancing loss, k at perfect balance; NaN without experts. */
+  readonly auxLoss: number;
+  /** Before clipping. */
+  readonly gradNorm: number;
+  readonly learningRate: number;
+  readonly tokens: number;
+  /** By layer index: how many slots chose each expert, [E]. */
+  readonly loads: ReadonlyMap<number, Float32Array>;
+}
+
+interface Losses {
+  readonly loss: Tensor;
+  readonly crossEntropy: Tensor;
+  readonly aux: Tensor;
+  readonly loads: ReadonlyMap<number, Tensor>;
+}
+
+export class Trainer {
+  readonly model: LanguageModel;
+  readonly #parameters: ReadonlyMap<string, Tensor>;
+  readonly #options: TrainerOptions;
+  #warned = false;
+
+  constructor(model: LanguageModel, options: TrainerOptions) {
+    this.model = model;
+    this.#parameters = parameters(model);
+    this.#options = options;
+  }
+
+  get steps(): number {
+    return this.#options.optimizer.steps;
+  }
+
+  /**
+   * One step over several batches at once (gradient accumulation): the same update as one large batch would give, in the memory of one.
+   * @throws IndexError if an id or a target is outside the vocabulary; nothing has changed then
+   */
+  async step(batches: readonly Batch[]): Promise<StepReport> {
+    const { optimizer, schedule, maxGradNorm } = this.#options;
+    const counted = batches.reduce((total, batch) => total + batch.counted, 0);
+    if (counted === 0) throw new ConfigError("Trainer: a step must have at least one target that counts, got none");
+    const step = optimizer.steps;
+    const learningRate = schedule(step);
+    const seen = scope((): never => {
+      const parts = batches.map((batch) => this.#differentiate(batch, batch.counted / counted));
+      const grads = parts.map(({ grads }) => grads).reduce(sumOf);
+      const gradNorm = globalNorm(grads);
+      optimizer.advance(learningRate);
+      optimizer.apply(grads, maxGradNorm === undefined ? undefined : clipScale(gradNorm, maxGradNorm));
+      const losses = parts.map(({ value }) => value);
+      return { gradNorm, losses } as never;
+    }) as { gradNorm: Tensor; losses: readonly Losses[] };
+    return { step, learningRate, tokens: counted, ...(await report(seen.gradNorm, seen.losses, batches, counted)) };
+  }
+
+  /** Mean cross entropy over all targets of the batches, in nats. */
+  async evaluate(batches: Iterable<Batch>): Promise<number> {
+    let total = 0;
+    let counted = 0;
+    for (const batch of batches) {
+      const loss = scope(() => this.#crossEntropy(batch, undefined));
+      try {
+        total += (await loss.data())[0] * batch.counted;
+      } finally {
+        loss.dispose();
+      }
+      counted += batch.counted;
+    }
+    return total / counted;
+  }
+
+  /** @param share of the step's targets: the weight of this batch */
+  #differentiate(batch: Batch, share: number): { value: Losses; grads: Map<string, Tensor> } {
+    const { routerAuxLossCoef, routerZLossCoef = 0 } = this.#options;
+    return valueAndGrad(this.#parameters, (): Losses => {
+      const routings = new Map<number, Routing>();
+      const crossEntropy = this.#crossEntropy(batch, routings);
+      const aux = routings.size > 0 ? loadBalancingLoss(routings) : fill(crossEntropy.backend, [], NaN);
+      if (routings.size === 0) this.#warn();
+      let total = crossEntropy;
+      if (routings.size > 0 && routerAuxLossCoef !== 0) total = add(total, mul(aux, routerAuxLossCoef));
+      if (routings.size > 0 && routerZLossCoef !== 0) total = add(total, mul(routerZLoss(routings), routerZLossCoef));
+      const loads = new Map(Array.from(routings, ([layer, routing]) => [layer, balanceOf(routing, undefined).chosen]));
+      return { loss: mul(total, share), crossEntropy, aux, loads };
+    });
+  }
+
+  #crossEntropy({ shape: [rows, length], inputs, targets }: Batch, routings: Map<number, Routing> | undefined): Tensor {
+    const ids = Array.from({ length: rows }, (_, row) => inputs.subarray(row * length, (row + 1) * length));
+    const logits = this.model.forward(ids, { routings });
+    const vocabSize = logits.shape[2];
+    const bad = targets.findIndex((id) => id !== ignoredTarget && (id < 0 || id >= vocabSize));
+    if (bad >= 0)
+      throw new IndexError(
+        `Trainer: targets must be ${ignoredTarget} or 0 to ${vocabSize - 1}, got ${targets[bad]} at element ${bad}`,
+      );
+    return nextTokenLoss(logits, tensor(logits.backend, targets, [rows, length]));
+  }
+
+  #warn(): void {
+    const { routerAuxLossCoef, routerZLossCoef = 0 } = this.#options;
+    if (this.#warned || (routerAuxLossCoef === 0 && routerZLossCoef === 0)) return;
+    this.#warned = true;
+    console.warn(
+      "qwen-blocks: a router loss has a weight, but the model reported no routing; it has no experts, or forward ignores `routings`",
+    );
+  }
+}
+
+function sumOf(a: ReadonlyMap<string, Tensor>, b: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
+  return new Map(
+    Array.from(a, ([path, grad]) => {
+      const other = b.get(path) as Tensor;
+      const total = add(grad, other);
+      grad.dispose();
+      other.dispose();
+      return [path, total];
+    }),
+  );
+}
+
+/** Reads back what a step shows, and frees it. */
+async function report(
+  gradNorm: Tensor,
+  losses: readonly Losses[],
+  batches: readonly Batch[],
+  counted: number,
+): Promise<Pick<StepReport, "loss" | "auxLoss" | "gradNorm" | "loads">> {
+  try {
+    let loss = 0;
+    let auxLoss = 0;
+    const loads = new Map<number, Float32Array>();
+    for (const [i, each] of losses.entries()) {
+      const share = batches[i].counted / counted;
+      loss += share * (await each.crossEntropy.data())[0];
+      auxLoss += share * (await each.aux.data())[0];
+      for (const [layer, chosen] of each.loads) {
+        const counts = (await chosen.data()) as Float32Array;
+        loads.set(layer, loads.get(layer)?.map((before, expert) => before + counts[expert]) ?? counts);
+      }
+    }
+    return { loss, auxLoss, gradNorm: (await gradNorm.data())[0], loads };
+  } finally {
+    gradNorm.dispose();
+    for (const { loss, crossEntropy, aux, loads } of losses)
+      for (const shown of [loss, crossEntropy, aux, ...loads.values()]) shown.dispose();
+  }
+}
