@@ -1,32 +1,55 @@
 // Wraps every kernel of a backend at once. One kernel shape makes counting, timing and checking one loop each.
 import { DECLINED, type Backend, type Command, type Kernels, type OpName } from "./backend.js";
+import { outOfRange } from "./index-check.js";
+
+export interface KernelCalls {
+  /** Calls that ran; declined ones are not counted. */
+  readonly count: number;
+  /** Host time; on devices that queue work, the time to enqueue. */
+  readonly milliseconds: number;
+}
 
 export interface Observed extends Backend {
-  /** Kernel calls that ran (declined ones are not counted) and their host time, by op. */
-  readonly calls: ReadonlyMap<OpName, { readonly count: number; readonly milliseconds: number }>;
+  readonly calls: ReadonlyMap<OpName, KernelCalls>;
+  /** With `check`: indices that were out of range, each with its op. Complete after `idle()`. */
+  readonly problems: readonly string[];
+  /** Forgets calls and problems. */
   reset(): void;
 }
 
 export interface ObserveOptions {
   /** Called after each kernel that ran. */
   readonly onCommand?: (command: Command, milliseconds: number) => void;
+  /** Whether to read indices back and to report those out of range. Slow: for debugging. */
+  readonly check?: boolean;
 }
 
 type AnyKernel = (inputs: never, outputs: never, attrs: never) => void | typeof DECLINED;
 
 /** A backend with the same memory whose kernels are counted and timed. Tensors of both mix freely. */
-export function observe(backend: Backend, { onCommand }: ObserveOptions = {}): Observed {
-  const calls = new Map<OpName, { count: number; milliseconds: number }>();
+export function observe(backend: Backend, { onCommand, check = false }: ObserveOptions = {}): Observed {
+  const calls = new Map<OpName, KernelCalls>();
+  const problems: string[] = [];
+  const checks = new Set<Promise<void>>();
   const kernels: Record<string, AnyKernel> = {};
+  const verify = (command: Command): void => {
+    const checking = outOfRange(backend.memory, command).then((problem) => {
+      if (problem) problems.push(problem);
+      checks.delete(checking);
+    });
+    checks.add(checking);
+  };
   for (const [name, kernel] of Object.entries(backend.kernels) as [OpName, AnyKernel][]) {
     kernels[name] = (inputs, outputs, attrs) => {
       const start = performance.now();
       const result = kernel(inputs, outputs, attrs);
       if (result === DECLINED) return result;
       const milliseconds = performance.now() - start;
-      const entry = calls.get(name) ?? { count: 0, milliseconds: 0 };
-      calls.set(name, { count: entry.count + 1, milliseconds: entry.milliseconds + milliseconds });
-      onCommand?.({ op: name, inputs, outputs, attrs }, milliseconds);
+      const before = calls.get(name) ?? { count: 0, milliseconds: 0 };
+      calls.set(name, { count: before.count + 1, milliseconds: before.milliseconds + milliseconds });
+      const command: Command = { op: name, inputs, outputs, attrs };
+      if (check) verify(command);
+      onCommand?.(command, milliseconds);
       return undefined;
     };
   }
@@ -37,9 +60,16 @@ export function observe(backend: Backend, { onCommand }: ObserveOptions = {}): O
     memory: backend.memory,
     kernels: kernels as unknown as Kernels,
     flush: () => backend.flush(),
-    idle: () => backend.idle(),
+    idle: async () => {
+      await backend.idle();
+      await Promise.all(checks);
+    },
     [Symbol.asyncDispose]: () => backend[Symbol.asyncDispose](),
     calls,
-    reset: () => calls.clear(),
+    problems,
+    reset: () => {
+      calls.clear();
+      problems.length = 0;
+    },
   };
 }

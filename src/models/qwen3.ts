@@ -14,6 +14,7 @@ import { MoELayer } from "../layers/moe-layer.js";
 import { RmsNorm } from "../layers/rms-norm.js";
 import { SwigluMlp } from "../layers/swiglu-mlp.js";
 import type { Weights } from "../layers/weights.js";
+import { expectDType, expectRank } from "../ops/expect.js";
 import { gatherRows } from "../ops/gather-rows.js";
 import { reshape } from "../ops/reshape.js";
 import type { Routing } from "../routing/router.js";
@@ -21,7 +22,7 @@ import { TopKRouter } from "../routing/top-k-router.js";
 import { tensor } from "../tensor/create.js";
 import { scope } from "../tensor/scope.js";
 import { Tensor } from "../tensor/tensor.js";
-import { DecoderBlock, type FeedForward } from "./decoder-block.js";
+import { DecoderBlock, type DecoderBlockContext, type FeedForward } from "./decoder-block.js";
 import { checkConfig, isSparseLayer, windowOf, type Qwen3Config } from "./qwen3-config.js";
 
 /** Token ids of a batch: rows of equal length, checked against the vocabulary, or a tensor i32 [B, T], which is not read back. */
@@ -74,28 +75,24 @@ export class Qwen3 {
   forward(ids: TokenIds, { positions, cache, routings, logits = "all" }: ForwardOptions = {}): Tensor {
     const result = scope(() => {
       const tokens = ids instanceof Tensor ? ids : this.#upload(ids);
+      expectDType("Qwen3", "ids", tokens, "i32");
+      expectRank("Qwen3", "ids", tokens, 2, "[B, T]");
       const [batch, count] = tokens.shape;
       const where = positions ?? sequencePositions(batch, count, { start: cache?.lengths });
       if (where.shape[0] !== batch || where.shape[1] !== count) {
         throw new ShapeError(`Qwen3: positions must be for [${batch},${count}] tokens, got [${where.shape.join(",")}]`);
       }
-      const rowMask = isPadded(where)
-        ? tensor(
-            this.#backend,
-            Uint32Array.from(where.position, (p) => +(p >= 0)),
-            [batch, count],
-          )
-        : undefined;
+      const held = cache?.lengths ?? [];
       const step = cache ? cache.begin(where) : stepWithoutCache(this.#backend, where);
       const found = new Map<number, Routing>();
-      let x = this.embedTokens.forward(tokens); // [B, T, D]
-      this.layers.forEach((each, layer) => {
-        const y = each.forward(x, { step, cache, layer, rowMask, routings: routings && found });
-        x.dispose();
-        x = y;
-      });
-      if (logits === "last") x = lastOf(x, where);
-      return { logits: this.#head(this.norm.forward(x)), found };
+      try {
+        const context = { step, cache, rowMask: this.#rowMask(where), routings: routings && found };
+        return { logits: this.#run(tokens, where, context, logits), found };
+      } catch (error) {
+        // The tokens of a pass that failed have slots, but no keys in them.
+        held.forEach((length, row) => cache?.truncateTo(length, row));
+        throw error;
+      }
     });
     for (const [layer, routing] of result.found) routings?.set(layer, routing);
     return result.logits;
@@ -110,6 +107,23 @@ export class Qwen3 {
     const { numHiddenLayers, numKeyValueHeads, headDim } = this.config;
     const room = capacity === undefined ? {} : { capacity };
     return new DenseCache(this.#backend, { numHiddenLayers, numKeyValueHeads, headDim, batch, maxLength, ...room });
+  }
+
+  #run(tokens: Tensor, where: Positions, context: DecoderBlockContext, logits: "all" | "last"): Tensor {
+    let x = this.embedTokens.forward(tokens); // [B, T, D]
+    this.layers.forEach((each, layer) => {
+      const y = each.forward(x, { ...context, layer });
+      x.dispose();
+      x = y;
+    });
+    return this.#head(this.norm.forward(logits === "last" ? lastOf(x, where) : x));
+  }
+
+  /** u32 [B, T], or nothing where no token is padding. */
+  #rowMask(where: Positions): Tensor | undefined {
+    if (!isPadded(where)) return undefined;
+    const mask = Uint32Array.from(where.position, (p) => (p >= 0 ? 1 : 0));
+    return tensor(this.#backend, mask, where.shape);
   }
 
   #head(x: Tensor): Tensor {

@@ -1,4 +1,5 @@
 // One step of AdamW, in place.
+import { showShape } from "../core/shape.js";
 import { dispatch } from "../tensor/dispatch.js";
 import type { Attrs, OpDef } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -9,12 +10,17 @@ import { slice } from "./slice.js";
 import { sqrt } from "./unary.js";
 import { writeSlice } from "./write-slice.js";
 
-const def: OpDef<"adamW"> = {
+/** The targets are the caller's: they are checked by name here. */
+const def = (param: Tensor, mean: Tensor, variance: Tensor): OpDef<"adamW"> => ({
   name: "adamW",
   infer([grad, hyper]) {
     expectDType("adamW", "grad", grad);
     expectDType("adamW", "hyper", hyper);
     expectShape("adamW", "hyper", hyper, [4], "learning rate, two bias corrections and gradient scale");
+    for (const [what, target] of Object.entries({ param, mean, variance })) {
+      expectDType("adamW", what, target);
+      expectShape("adamW", what, target, grad.shape, `that of grad ${showShape(grad.shape)}`);
+    }
     return [{ shape: grad.shape }, { shape: grad.shape }, { shape: grad.shape }];
   },
   write([grad, hyper], [param, mean, variance], { beta1, beta2, eps, decay }) {
@@ -29,7 +35,7 @@ const def: OpDef<"adamW"> = {
     writeSlice(m, mean, start);
     writeSlice(v, variance, start);
   },
-};
+});
 
 /**
  * With g = grad scale: mean = beta1 mean + (1 - beta1) g, variance = beta2 variance + (1 - beta2) g^2, and param -= rate (decay param +
@@ -46,5 +52,10 @@ export function adamW(
   variance: Tensor,
   { beta1, beta2, eps, decay }: Attrs<"adamW">,
 ): void {
-  dispatch(def, [grad, hyper], { beta1, beta2, eps, decay }, { targets: [param, mean, variance] });
+  dispatch(
+    def(param, mean, variance),
+    [grad, hyper],
+    { beta1, beta2, eps, decay },
+    { targets: [param, mean, variance] },
+  );
 }

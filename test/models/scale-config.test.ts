@@ -41,8 +41,8 @@ describe("scaleConfig", () => {
   });
 
   it("does not round up what floating point adds", () => {
-    expect(1.1 * 320).toBeGreaterThan(352);
-    expect(scaleConfig({ ...presets.toy, hiddenSize: 320 }, 1.1).hiddenSize).toBe(352);
+    expect(1.1 * 1600).toBeGreaterThan(1760);
+    expect(scaleConfig({ ...presets.toy, hiddenSize: 1600 }, 1.1).hiddenSize).toBe(1760);
   });
 
   it("gives layers the kind of those at the same depth", () => {

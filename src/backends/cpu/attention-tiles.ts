@@ -2,7 +2,7 @@
 // them. A tile holds some tokens of one batch row and the query heads that read one kv head: rows (token, head of the group).
 import type { Matrix, View } from "../../core/view.js";
 import type { AttentionAttrs } from "../backend.js";
-import { product } from "./product.js";
+import { product, transposed } from "./product.js";
 import { MatrixRows, floats, ints } from "./read.js";
 import { gatherPool, keyRange, slotsOf, visibleKeys, type KeyRange } from "./visibility.js";
 
@@ -159,6 +159,41 @@ function probabilities(
     for (let j = begin; j < end; j++) p[at + visible[j]] = exps[j - begin] / sum;
   }
   return p;
+}
+
+/**
+ * out[r] = sum over j of factors[r, j] * x[j], for rows x[j] of `size` numbers from `at` on. Where a factor is 0 the row does not count,
+ * whatever it holds: a key that is not seen changes nothing, even if it is NaN.
+ */
+export function weightedRows(
+  factors: Float32Array,
+  rows: number,
+  x: Float32Array,
+  at: number,
+  count: number,
+  size: number,
+  out: Float32Array | Float64Array,
+): void {
+  if (allFinite(x, at, count * size)) {
+    product(factors, 0, transposed(x, at, count, size), 0, undefined, 0, out, 0, size, rows, size, count);
+    return;
+  }
+  const sums = new Float64Array(size);
+  for (let r = 0; r < rows; r++) {
+    sums.fill(0);
+    for (let j = 0; j < count; j++) {
+      const factor = factors[r * count + j];
+      if (factor === 0) continue;
+      for (let i = 0; i < size; i++) sums[i] += factor * x[at + j * size + i];
+    }
+    out.set(sums, r * size);
+  }
+}
+
+function allFinite(x: Float32Array, at: number, length: number): boolean {
+  let zero = 0;
+  for (let i = at; i < at + length; i++) zero += x[i] * 0;
+  return zero === 0;
 }
 
 /** `count` pieces of `width` numbers, `stride` apart. */

@@ -25,10 +25,13 @@ export function keyRange(queries: Int32Array, batch: number, tokens: number, key
   return { first, count: Math.max(last - first, 0) };
 }
 
-/** The slot of each key row in the range. */
+/** The slot of each key row in the range; -1 for a hidden one, whose slot may hold anything. */
 export function slotsOf(keys: Int32Array, batch: number, keyRows: number, range: KeyRange): Int32Array {
   const slots = new Int32Array(range.count);
-  for (let i = 0; i < range.count; i++) slots[i] = keys[(batch * keyRows + range.first + i) * KEY_COLUMNS + 2];
+  for (let i = 0; i < range.count; i++) {
+    const at = (batch * keyRows + range.first + i) * KEY_COLUMNS;
+    slots[i] = keys[at] < 0 ? -1 : keys[at + 2];
+  }
   return slots;
 }
 

@@ -4,7 +4,7 @@
 import { sizeOf } from "../../../core/shape.js";
 import type { View } from "../../../core/view.js";
 import type { AttentionAttrs, Kernel } from "../../backend.js";
-import { forEachTile, type Tile } from "../attention-tiles.js";
+import { forEachTile, weightedRows, type Tile } from "../attention-tiles.js";
 import { dot, product, transposed } from "../product.js";
 import { floats } from "../read.js";
 
@@ -23,8 +23,7 @@ export const attentionGrad: Kernel<"attentionGrad", void> = ([q, k, v, queries, 
     dKeys?.add(tile, dScores, tile.q);
     if (dQuery === undefined) return;
     const rows = new Float32Array(tile.rows * size);
-    const turned = transposed(tile.k, tile.at, tile.keys, size);
-    product(dScores, 0, turned, 0, undefined, 0, rows, 0, size, tile.rows, size, tile.keys);
+    weightedRows(dScores, tile.rows, tile.k, tile.at, tile.keys, size, rows);
     tile.spread(rows, dQuery);
   });
   dKeys?.store();
@@ -67,8 +66,7 @@ class PoolSums {
     const [poolSlots, kvHeads, size] = this.#view.shape;
     const sums = this.#sums;
     const part = new Float64Array(keys * size);
-    const left = transposed(factors, 0, rows, keys);
-    product(left, 0, transposed(x, 0, rows, size), 0, undefined, 0, part, 0, size, keys, size, rows);
+    weightedRows(transposed(factors, 0, rows, keys), keys, x, 0, rows, size, part);
     for (let j = 0; j < keys; j++) {
       const slot = slots[j];
       if (slot < 0 || slot >= poolSlots) continue;

@@ -1,7 +1,6 @@
 // y = softmax(scores) V for each query head over the keys that the tables let it see; a row with no visible key gives 0.
 import type { Kernel } from "../../backend.js";
-import { forEachTile } from "../attention-tiles.js";
-import { product, transposed } from "../product.js";
+import { forEachTile, weightedRows } from "../attention-tiles.js";
 import { floats } from "../read.js";
 
 export const attention: Kernel<"attention", void> = (inputs, [y], attrs) => {
@@ -9,7 +8,7 @@ export const attention: Kernel<"attention", void> = (inputs, [y], attrs) => {
   const to = floats(y);
   forEachTile(inputs, attrs, ({ rows, keys, v, at, p, spread }) => {
     const result = new Float32Array(rows * size);
-    product(p, 0, transposed(v, at, keys, size), 0, undefined, 0, result, 0, size, rows, size, keys);
+    weightedRows(p, rows, v, at, keys, size, result);
     spread(result, to);
   });
 };
