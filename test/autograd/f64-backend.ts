@@ -32,9 +32,9 @@ function decode(bits: number, dtype: View["dtype"]): number {
 function get(operand: Operand): Float64Array {
   const { storage, offset, shape, dtype } = operand as View;
   const { values, bits, raw } = storage as Cells;
-  return Float64Array.from({ length: sizeOf(shape) }, (_, i) =>
-    raw[offset + i] ? decode(bits[offset + i], dtype) : values[offset + i],
-  );
+  const out = values.slice(offset, offset + sizeOf(shape));
+  for (let i = 0; i < out.length; i++) if (raw[offset + i]) out[i] = decode(bits[offset + i], dtype);
+  return out;
 }
 
 function put(operand: Operand, numbers: ArrayLike<number>): void {
@@ -95,15 +95,17 @@ const toType = (x: number, dtype: View["dtype"]): number => {
 const wrap = (x: number, dtype: View["dtype"]): number => (dtype === "f32" ? x : dtype === "i32" ? x | 0 : x >>> 0);
 
 /** For each element of `shape`, where an operand of shape `from` (aligned at the last axis, extent 1 repeated) has it. */
-function places(from: readonly number[], shape: readonly number[]): (index: number) => number {
-  const strides = stridesOf(shape);
-  const own = stridesOf(from);
+function places(from: readonly number[], shape: readonly number[]): Int32Array {
+  const out = new Int32Array(sizeOf(shape));
+  const steps = stridesOf(from).map((stride, axis) => (from[axis] === 1 ? 0 : stride));
   const lead = shape.length - from.length;
-  return (index) =>
-    from.reduce((at, extent, axis) => {
-      const i = Math.floor(index / strides[axis + lead]) % shape[axis + lead];
-      return at + (extent === 1 ? 0 : i * own[axis]);
-    }, 0);
+  let inner = 1;
+  for (let axis = shape.length - 1; axis >= lead; axis--) {
+    const step = steps[axis - lead];
+    if (step > 0) for (let i = 0; i < out.length; i++) out[i] += (Math.floor(i / inner) % shape[axis]) * step;
+    inner *= shape[axis];
+  }
+  return out;
 }
 
 const box = (inner: readonly number[], outer: readonly number[], starts: readonly number[]): number[] => {
@@ -145,10 +147,13 @@ const kernels: Kernels = {
     put(into, all);
   },
   gatherRows: ([table, rows], [y]) => {
-    const [count, width] = [table.shape[0], sizeOf(table.shape.slice(1))];
-    const data = get(table);
+    const { storage, dtype, shape, offset } = table as View;
+    const width = sizeOf(shape.slice(1));
+    // Row by row, because tables of angles are long.
     const out = [...get(rows)].flatMap((row) =>
-      row >= 0 && row < count ? [...data.subarray(row * width, (row + 1) * width)] : Array<number>(width).fill(0),
+      row >= 0 && row < shape[0]
+        ? [...get({ storage, dtype, shape: [width], offset: offset + row * width })]
+        : Array<number>(width).fill(0),
     );
     put(y, out);
   },
@@ -167,7 +172,7 @@ const kernels: Kernels = {
   binary: ([a, b], [y], { op }) => {
     const [left, right] = [get(a), get(b)];
     const [ofA, ofB] = [places(a.shape, y.shape), places(b.shape, y.shape)];
-    const of = (i: number): number => wrap(binary[op](left[ofA(i)], right[ofB(i)]), y.dtype);
+    const of = (i: number): number => wrap(binary[op](left[ofA[i]], right[ofB[i]]), y.dtype);
     put(
       y,
       Float64Array.from({ length: sizeOf(y.shape) }, (_, i) => of(i)),
@@ -178,14 +183,14 @@ const kernels: Kernels = {
     const [ofC, ofA, ofB] = [condition, a, b].map(({ shape }) => places(shape, y.shape));
     put(
       y,
-      Float64Array.from({ length: sizeOf(y.shape) }, (_, i) => (c[ofC(i)] ? left[ofA(i)] : right[ofB(i)])),
+      Float64Array.from({ length: sizeOf(y.shape) }, (_, i) => (c[ofC[i]] ? left[ofA[i]] : right[ofB[i]])),
     );
   },
   reduce: ([x], [y], { op }) => {
     const join = op === "sum" ? binary.add : binary[op];
     const out = new Float64Array(sizeOf(y.shape)).fill(op === "sum" ? 0 : op === "max" ? -Infinity : Infinity);
     const to = places(y.shape, x.shape);
-    get(x).forEach((v, i) => (out[to(i)] = join(out[to(i)], v)));
+    get(x).forEach((v, i) => (out[to[i]] = join(out[to[i]], v)));
     put(y, out);
   },
   scan: ([x], [y], { axis, exclusive }) => {

@@ -330,7 +330,7 @@ describe.each(["dense", "moe-norm", "moe-raw", "moe-mixed", "moe-yarn"])("what t
     expect(new Set([...checkpoint.tensors.keys()].map(qwen3Path))).toEqual(new Set(parameters.keys()));
     const sums = new Map<string, number>();
     for (const key of checkpoint.tensors.keys()) {
-      const sum = (await readTensor(checkpoint, key)).reduce((a, b) => a + b, 0);
+      const sum = ((await readTensor(checkpoint, key)) as Float32Array).reduce((a, b) => a + b, 0);
       sums.set(qwen3Path(key), (sums.get(qwen3Path(key)) ?? 0) + sum);
     }
     for (const [name, parameter] of parameters) {

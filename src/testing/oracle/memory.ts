@@ -35,7 +35,8 @@ export function oracleStorage(storage: Storage): OracleStorage {
   if (!(storage instanceof OracleStorage)) {
     throw new BackendError("oracle: storage must be the oracle's own, got a foreign one; copy the numbers over first");
   }
-  if (!storage.live) throw new BackendError("oracle: storage must be alive, got a freed one; free it after its last use");
+  if (!storage.live)
+    throw new BackendError("oracle: storage must be alive, got a freed one; free it after its last use");
   return storage;
 }
 

@@ -19,7 +19,7 @@ export interface Profile {
   readonly contracts: boolean;
   /** The error of a quotient of magnitude up to y with a divisor of magnitude b. */
   division(y: number, b: number): number;
-  /** The error of each function, with an argument of magnitude up to x and a result of magnitude up to y. */
+  /** The error of each function, with an argument up to x (as far from 0 as it may be) and a result of magnitude up to y. */
   readonly functions: Readonly<Record<RoundedFunction, (x: number, y: number) => number>>;
 }
 
@@ -49,11 +49,16 @@ export const ieee: Profile = {
 
 /** The relative error that n ulp amount to at most. */
 const relative = (ulps: number): number => ulps * 2 * UNIT;
-const exponential = (x: number, y: number): number => (3 + 2 * x) * ulp(y);
+const exponential = (x: number, y: number): number => (3 + 2 * Math.abs(x)) * ulp(y);
 /** WGSL promises nothing for divisors outside [2^-126, 2^126]; where the quotient vanishes there, so may its error. */
 function quotient(y: number, b: number): number {
   if (b > 2 ** 126) return y + SMALLEST_NORMAL;
   return b < SMALLEST_NORMAL ? Infinity : 2.5 * ulp(y);
+}
+/** Of 1 / (1 + e) with e = exp(-x): the error of e counts by its share in 1 + e. (4 e, since x itself may be smaller by its bound.) */
+function sigmoid(x: number, y: number): number {
+  const share = x > 0 ? Math.min(1, 4 * Math.exp(-x)) : 1;
+  return Math.min(relative((3 + 2 * Math.abs(x)) * share + 0.5 + 2.5) * y + SMALLEST_NORMAL, 1);
 }
 
 /**
@@ -71,13 +76,13 @@ export const wgsl: Profile = {
   division: quotient,
   functions: {
     exp: exponential,
-    log: (_, y) => Math.max(2 ** -21, 3 * ulp(y)),
-    sin: (x) => (x > Math.PI ? Infinity : 2 ** -11),
-    cos: (x) => (x > Math.PI ? Infinity : 2 ** -11),
+    log: (_, y) => (y > 1 ? 3 * ulp(y) : 2 ** -21), // between 1/2 and 2 absolute
+    sin: (x) => (Math.abs(x) > Math.PI ? Infinity : 2 ** -11),
+    cos: (x) => (Math.abs(x) > Math.PI ? Infinity : 2 ** -11),
     sqrt: (_, y) => relative(2 + 2.5 + 0.5) * y,
     rsqrt: (_, y) => 2 * ulp(y),
-    sigmoid: (x, y) => Math.min(relative(3 + 2 * x + 0.5 + 2.5) * y + SMALLEST_NORMAL, 1),
-    tanh: (x, y) => Math.max(1e-5, relative(2 * (3 + 2 * x) + 1 + 2.5) * y),
+    sigmoid,
+    tanh: (x, y) => Math.min(Math.max(1e-5, relative(2 * (3 + 2 * Math.abs(x)) + 1 + 2.5) * y), 2),
   },
 };
 
