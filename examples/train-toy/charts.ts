@@ -9,7 +9,7 @@ const { document } = parseHTML("<html></html>");
 /** Draws a picture that screen readers call by its title and description. */
 export function draw(title: string, description: string, options: Plot.PlotOptions): string {
   const picture = Plot.plot({
-    document: document as unknown as Document,
+    document: document,
     className: "chart",
     marginLeft: 44,
     marginTop: 28,

@@ -67,7 +67,8 @@ export async function openSession(
 ): Promise<Session> {
   if (saved) expectSame("text (sha256)", saved.sha256, text.sha256);
   const { recipe, seed, steps, aux } = settings;
-  const { config, peakLearningRate, warmup, weightDecay, maxGradNorm } = recipe;
+  const { peakLearningRate, warmup, weightDecay, maxGradNorm } = recipe;
+  const config = { ...recipe.config, routerAuxLossCoef: aux };
   const schedule = cosineSchedule({
     peak: peakLearningRate,
     warmupSteps: Math.floor(warmup * steps),

@@ -31,10 +31,10 @@ export interface Settings {
  * would send everything to a few of them.
  */
 export const toyRecipe: Recipe = {
-  config: { ...presets.toy, initializerRange: 0.06, bosTokenId: documentToken },
+  config: { ...presets.toy, initializerRange: 0.1, bosTokenId: documentToken },
   contextLength: 64,
   batchSize: 8,
-  peakLearningRate: 5e-3,
+  peakLearningRate: 1e-2,
   warmup: 0.1,
   weightDecay: 0.1,
   maxGradNorm: 1,

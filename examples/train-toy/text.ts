@@ -63,14 +63,15 @@ export function checkLength({ name, training, heldOut }: Text, contextLength: nu
   }
 }
 
-/** Tokens as text; bytes that are no UTF-8 become "�", as a half-trained model may write them. */
+/** Tokens as text. Bytes that are no UTF-8, and control characters, become "�": a half-trained model writes both. */
 export function decode(tokens: readonly number[]): string {
   const documents: number[][] = [[]];
   for (const token of tokens) {
     if (token < documentToken) documents[documents.length - 1].push(token);
     else documents.push([]);
   }
-  return documents.map((bytes) => new TextDecoder().decode(Uint8Array.from(bytes))).join("\n\n[next document]\n\n");
+  const texts = documents.map((bytes) => new TextDecoder().decode(Uint8Array.from(bytes)));
+  return texts.join("\n\n[next document]\n\n").replace(/[^\P{Cc}\n\t]/gu, "�");
 }
 
 function readUtf8(path: string): Uint8Array {

@@ -3,6 +3,7 @@ import { BackendError, GradientError } from "../core/errors.js";
 import { sameShape, showShape } from "../core/shape.js";
 import { add } from "../ops/binary.js";
 import { zeros } from "../ops/fill.js";
+import type { Allocation } from "../tensor/allocation.js";
 import { withTape, type AnyHandle, type Gradient, type TapeEntry, type TapeListener } from "../tensor/ambient.js";
 import { adopt, keep, scope } from "../tensor/scope.js";
 import { Tensor } from "../tensor/tensor.js";
@@ -14,7 +15,7 @@ interface Node {
   readonly inputs: readonly AnyHandle[];
   readonly outputs: readonly AnyHandle[];
   readonly wants: readonly boolean[];
-  /** How often the memory of each input had been written when the op read it. */
+  /** How often the memory of each input and output had been written when the op had run. */
   readonly seen: readonly number[];
 }
 
@@ -38,7 +39,8 @@ export class Tape implements TapeListener {
     for (const output of entry.outputs)
       if (output instanceof Tensor && output.dtype === "f32") this.#tracked.add(output.id);
     const inputs = entry.inputs.map(held);
-    this.#nodes.push({ entry, inputs, outputs: entry.outputs.map(held), wants, seen: inputs.map(writesTo) });
+    const outputs = entry.outputs.map(held);
+    this.#nodes.push({ entry, inputs, outputs, wants, seen: [...inputs, ...outputs].map(writesTo) });
   }
 
   wrote(name: string, inputs: readonly AnyHandle[]): void {
@@ -109,17 +111,24 @@ function release({ inputs, outputs }: Node): void {
   for (const handle of [...inputs, ...outputs]) handle?.dispose();
 }
 
+function memoryOf(handle: AnyHandle): readonly Allocation[] {
+  if (handle === undefined) return [];
+  return handle instanceof Tensor ? [handle.allocation] : handle.parts.map((part) => part.allocation);
+}
+
 function writesTo(handle: AnyHandle): number {
-  return handle instanceof Tensor ? handle.allocation.writes : 0;
+  return memoryOf(handle).reduce((writes, memory) => writes + memory.writes, 0);
 }
 
 function back({ entry, inputs, outputs, wants, seen }: Node, gradients: Gradients): void {
   const arriving = outputs.map((output) => (output ? gradients.take(output.id) : undefined));
   if (arriving.every((gradient) => gradient === undefined)) return;
-  inputs.forEach((input, i) => {
-    if (!(input instanceof Tensor) || writesTo(input) === seen[i]) return;
+  [...inputs, ...outputs].forEach((handle, i) => {
+    if (handle === undefined || writesTo(handle) === seen[i]) return;
+    const what = i < inputs.length ? `operand ${i}` : `result ${i - inputs.length}`;
+    const writers = memoryOf(handle).map(({ lastWriter }) => lastWriter);
     throw new GradientError(
-      `${entry.name}: operand ${i} ${input.toString()} must stay unchanged until its gradient is taken, but ${input.allocation.lastWriter} wrote to it; copy it first`,
+      `${entry.name}: ${what} ${handle.toString()} must stay unchanged until its gradient is taken, but ${writers.find(Boolean)} wrote to it; copy it first`,
     );
   });
   const found = (ruleOf(entry) ?? replay(entry))(inputs, outputs, arriving, wants);

@@ -23,6 +23,7 @@ export type Gradient = (
 
 export interface TapeListener {
   ran(entry: TapeEntry): void;
+  /** Called before a writer runs; refuses it if a gradient would be lost. */
   wrote(name: string, inputs: readonly AnyHandle[]): void;
 }
 

@@ -21,7 +21,7 @@ export function tensor(
   if (sizeOf(shape) !== data.length) {
     throw new ShapeError(`tensor: shape ${showShape(shape)} must hold as many elements as data, got ${data.length}`);
   }
-  const elements = ArrayBuffer.isView(data) ? (data as Float32Array | Int32Array | Uint32Array) : typed(data, dtype);
+  const elements = ArrayBuffer.isView(data) ? data : typed(data, dtype);
   const made = Tensor.allocate(backend, shape, dtypeOf(elements));
   try {
     made.write(elements);

@@ -1,6 +1,6 @@
 // How every op runs: check -> infer -> allocate -> kernel, else composite -> tell the tape, the recording and the watchers.
 import { DECLINED, type Backend, type Kernel, type OpName } from "../backends/backend.js";
-import { AliasError, BackendError, DTypeError } from "../core/errors.js";
+import { AliasError, BackendError, DTypeError, ShapeError } from "../core/errors.js";
 import { sameShape, showShape } from "../core/shape.js";
 import { viewsOf, type Operand, type View } from "../core/view.js";
 import { partSpecs } from "../quant/schemes/scheme.js";
@@ -20,7 +20,10 @@ export function dispatch<K extends OpName>(
 ): Handles<Out<K>> {
   const backend = commonBackend(def.name, [...inputs, ...(call.targets ?? [])], call.backend);
   const inferred = def.infer(inputs, attrs);
-  if (call.targets) checkTargets(def.name, inputs, call.targets, inferred);
+  if (call.targets) {
+    checkTargets(def.name, inputs, call.targets, inferred);
+    ambient.tape?.wrote(def.name, inputs);
+  }
   const ended = ambient.watchers.map((watcher) => watcher.began(def.name, inputs, attrs));
   let means: Means = "native";
   const outputs = withTape(undefined, () => {
@@ -37,7 +40,6 @@ export function dispatch<K extends OpName>(
   for (const end of ended) end(means, outputs);
   if (call.targets) {
     for (const target of call.targets) for (const part of partsOf(target)) part.allocation.wrote(def.name);
-    ambient.tape?.wrote(def.name, inputs);
   } else if (ambient.tape) {
     tell(def, inputs, outputs, attrs, call);
   }
@@ -77,26 +79,21 @@ function runKernel<K extends OpName>(
 ): Handles<Out<K>> | typeof DECLINED | undefined {
   const kernel = backend.kernels[def.name] as Kernel<K, void | typeof DECLINED> | undefined;
   if (!kernel) return undefined;
-  const outputs =
-    targets ??
-    (specs.map((spec, i) => (wants?.[i] === false ? undefined : allocate(backend, spec))) as unknown as Handles<
-      Out<K>
-    >);
-  const inputViews = inputs.map(viewOf) as unknown as In<K>;
-  const outputViews = outputs.map(viewOf) as unknown as Out<K>;
-  let result: void | typeof DECLINED;
-  try {
-    result = kernel(inputViews, outputViews, attrs);
-  } catch (error) {
-    if (!targets) for (const output of outputs) output?.dispose();
-    throw error;
-  }
-  if (result === DECLINED) {
-    if (!targets) for (const output of outputs) output?.dispose();
-    return DECLINED;
-  }
-  recording.into?.command({ op: def.name, inputs: inputViews, outputs: outputViews, attrs });
-  return outputs;
+  const run = (outputs: Handles<Out<K>>): Handles<Out<K>> | typeof DECLINED => {
+    const command = {
+      inputs: inputs.map(viewOf) as unknown as In<K>,
+      outputs: outputs.map(viewOf) as unknown as Out<K>,
+    };
+    if (kernel(command.inputs, command.outputs, attrs) === DECLINED) return DECLINED;
+    recording.into?.command({ op: def.name, ...command, attrs });
+    return outputs;
+  };
+  if (targets) return run(targets);
+  // The scope frees the outputs where the kernel declines or throws, or where memory ends before the last one.
+  return scope((): never => {
+    const made = specs.map((spec, i) => (wants?.[i] === false ? undefined : allocate(backend, spec)));
+    return run(made as unknown as Handles<Out<K>>) as never;
+  });
 }
 
 function runComposite<K extends OpName>(
@@ -162,7 +159,7 @@ function checkTargets(
       throw new DTypeError(`${name}: the target must hold ${dtype}, got ${target.toString()}`);
     }
     if (!sameShape(target.shape, shape) || (scheme !== undefined && !(target instanceof PackedTensor))) {
-      throw new BackendError(`${name}: the target must be ${showShape(shape)}, got ${target.toString()}`);
+      throw new ShapeError(`${name}: the target must be ${showShape(shape)}, got ${target.toString()}`);
     }
     for (const storage of storagesOf(target)) {
       if (!read.has(storage) && !written.has(storage)) {

@@ -93,7 +93,7 @@ export class Guard {
 
   readonly memory: Memory = {
     alloc: (byteLength) => {
-      const front = FENCE + (this.#offset === 0 ? -FENCE : this.#offset + (this.#made++ % 3));
+      const front = this.#offset === 0 ? 0 : FENCE + this.#offset + (this.#made++ % 3);
       const cells = Math.ceil(byteLength / 4);
       const inner = this.#backend.memory.alloc(4 * (front + cells + FENCE));
       const words = new Uint32Array(front + cells + FENCE).fill(CANARY);
@@ -159,7 +159,7 @@ function guarded(storage: Storage): GuardedStorage {
 function unguarded<T extends Operand>(operand: T): T {
   if (operand === undefined) return operand;
   if (isPackedView(operand)) return { ...operand, parts: operand.parts.map(unguarded) };
-  const view = operand as View;
+  const view: View = operand;
   const { inner, front } = guarded(view.storage);
   return { ...view, storage: inner, offset: view.offset + front } as T;
 }

@@ -64,7 +64,8 @@ export const wordsOf = (data: Words | Numbers32): Uint32Array<ArrayBuffer> =>
 /** `f32[2,3]`, `q8_0[4,32]`, or `-`. */
 export function showOperand(operand: HostOperand): string {
   if (operand === undefined) return "-";
-  if (isPacked(operand)) return `${operand.scheme.name}${showShape(operand.shape)}${operand.liked ? " (repacked)" : ""}`;
+  if (isPacked(operand))
+    return `${operand.scheme.name}${showShape(operand.shape)}${operand.liked ? " (repacked)" : ""}`;
   const { data } = operand;
   const dtype = data instanceof Float32Array ? "f32" : data instanceof Int32Array ? "i32" : "u32";
   return `${dtype}${showShape(operand.shape)}`;

@@ -1,10 +1,11 @@
 // The gradient of every primitive is its slope.
 import {
   abs, add, bitcast, cast, concat, cos, div, exp, gatherRows, log, logSumExp, matmul, max, maximum, mean, min, minimum, mul, neg, permute,
-  reshape, round, rsqrt, scan, select, sigmoid, sin, slice, sqrt, stopGradient, sub, sum, sumTo, tanh, topK, valueAndGrad,
+  reshape, round, rsqrt, scan, select, sigmoid, sin, slice, sqrt, stopGradient, sub, sum, tanh, topK, valueAndGrad,
   type Tensor,
 } from "qwen-blocks"; // prettier-ignore
 import { describe, expect, test } from "vitest";
+import { sumTo } from "../../src/ops/reduce.js";
 import { ints, mask } from "../tensor/numbers.js";
 import { exact, f64, peek } from "./f64-backend.js";
 import { expectSlopes, parameter, weighted } from "./slopes.js";

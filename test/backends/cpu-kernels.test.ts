@@ -1,75 +1,12 @@
-// The CPU kernels on examples worked by hand: each pins a convention of the contract. Operands lie at an offset between canaries.
+// The CPU backend's memory and primitives on examples worked by hand: each pins a convention of the contract.
 import { afterAll, describe, expect, test } from "vitest";
 import { cpu } from "../../src/backends/cpu/index.js";
-import type { Backend, BinaryOp, Kernel, OpName, OpTable, UnaryOp } from "../../src/backends/backend.js";
-import { elementsOver, type DType } from "../../src/core/dtype.js";
+import type { BinaryOp, UnaryOp } from "../../src/backends/backend.js";
 import { BackendError, DisposedError, OutOfMemoryError } from "../../src/core/errors.js";
-import { sizeOf, type Shape } from "../../src/core/shape.js";
-import { isPackedView, type Operand, type PackedView, type View } from "../../src/core/view.js";
-import { partSpecs } from "../../src/quant/schemes/scheme.js";
-import { schemes } from "../../src/quant/schemes/schemes.js";
+import type { View } from "../../src/core/view.js";
+import { backend, call, i32, packed, run, u32, view } from "./cpu-views.js";
 
-const backend: Backend = await cpu();
 afterAll(() => backend[Symbol.asyncDispose]());
-
-const OFFSET = 3;
-const CANARY = 0x7fbadbad; // a NaN as f32
-
-/** A view at an offset, with canaries around it; without values it starts as canaries too, so what is not written shows. */
-function view(shape: Shape, values?: readonly number[], dtype: DType = "f32"): View {
-  const size = sizeOf(shape);
-  const words = new Uint32Array(size + 2 * OFFSET).fill(CANARY);
-  if (values) elementsOver(dtype, words.buffer, OFFSET * 4, size).set(values);
-  const storage = backend.memory.alloc(words.byteLength);
-  backend.memory.write(storage, 0, new Uint8Array(words.buffer));
-  return { storage, dtype, shape, offset: OFFSET };
-}
-const i32 = (shape: Shape, values?: readonly number[]): View => view(shape, values, "i32");
-const u32 = (shape: Shape, values?: readonly number[]): View => view(shape, values, "u32");
-
-function packed(scheme: string, shape: Shape, values?: readonly number[]): PackedView {
-  const parts = partSpecs(schemes[scheme], shape).map((spec) => view(spec.shape, undefined, spec.dtype));
-  const y = { scheme, shape, layout: "plain", parts };
-  if (values) backend.kernels.quantize([view(shape, values)], [y], { scheme });
-  return y;
-}
-
-/** The numbers of a view, after a check that its canaries are whole. */
-async function read(x: View): Promise<number[]> {
-  const bytes = await backend.memory.read(x.storage, 0, x.storage.byteLength);
-  const words = new Uint32Array(bytes.buffer);
-  expect([...words.slice(0, OFFSET), ...words.slice(-OFFSET)]).toEqual(new Array(2 * OFFSET).fill(CANARY));
-  return [...elementsOver(x.dtype, bytes.buffer, x.offset * 4, sizeOf(x.shape))];
-}
-
-function call<K extends OpName>(op: K, ...[i, o, a]: Parameters<Kernel<K, void>>): void {
-  const kernel = backend.kernels[op] as Kernel<K, void>;
-  kernel(i, o, a);
-}
-
-/** Runs an op and reads its outputs; those left undefined stay so. */
-async function run<K extends OpName>(
-  op: K,
-  inputs: OpTable[K]["inputs"],
-  outputs: OpTable[K]["outputs"],
-  attrs: OpTable[K]["attrs"],
-): Promise<number[][]> {
-  call(op, inputs, outputs, attrs);
-  const views = (outputs as readonly Operand[]).map((output) => {
-    if (!isPackedView(output)) return output;
-    const plain = view(output.shape);
-    call("dequantize", [output], [plain], {});
-    return plain;
-  });
-  return Promise.all(views.map((output) => (output === undefined ? [] : read(output))));
-}
-
-function close(actual: readonly number[], expected: readonly number[]): void {
-  expect(actual.length).toBe(expected.length);
-  actual.forEach((value, i) => {
-    expect(value).toBeCloseTo(expected[i], 5);
-  });
-}
 
 describe("memory", () => {
   test("counts buffers and bytes, and reads what was written", async () => {

@@ -1,3 +1,4 @@
+// Opening checkpoints: one file, shards with an index, folders, addresses, and every way in which these can disagree.
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";

@@ -1,3 +1,4 @@
+// Files on disk: ranges are read, and a write is seen whole or not at all.
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,3 +1,4 @@
+// Loading: every number finds its place in every layout, nothing is guessed or left over, and a failure frees all memory.
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";

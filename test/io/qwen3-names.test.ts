@@ -1,3 +1,4 @@
+// Parameter paths against the keys of transformers, written out, in both directions.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { qwen3Names, qwen3Path } from "../../src/io/qwen3-names.js";

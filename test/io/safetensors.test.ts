@@ -1,3 +1,4 @@
+// The file format against hand-made bytes: reading, writing, and files made to do harm.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { FormatError } from "../../src/core/errors.js";

@@ -1,3 +1,4 @@
+// Saving: what transformers wrote comes out again byte by byte, and rounding is to the nearest.
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";

@@ -1,3 +1,4 @@
+// Training states: bit by bit, strict, and never half written.
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -210,6 +210,15 @@ describe.each([["kernel", native] as const, ["composite", composed] as const])("
     expect(await numbers(y)).toEqual([+(0.75 * Math.log(3)).toFixed(5), 0]);
   });
 
+  test("expertMlp with q8 activations rounds before both products", async () => {
+    const [x, gateUp] = [f([1, 2], 1, 0.3), f([1, 4, 2], 1, 2, 3, -1, 1, 1, 2, 1)];
+    const [identity, experts, weights] = [f([1, 2, 2], 1, 0, 0, 1), i([1, 1], 0), f([1, 1], 1)];
+    const hidden = swiglu(linear(x, reshape(gateUp, [4, 2]), undefined, { activations: "q8" }));
+    const rounded = await numbers(dequantize(quantize(hidden, q8_0)));
+    expect(await numbers(expertMlp(x, gateUp, identity, experts, weights, { activations: "q8" }))).toEqual(rounded);
+    expect(rounded).not.toEqual(await numbers(hidden));
+  });
+
   test("crossEntropy counts rows with a target alone", async () => {
     const [logits, targets] = [f([3, 2], 0, Math.log(3), 5, 5, 1, 2), i([3], 1, 0, -100)];
     expect(await numbers(crossEntropy(logits, targets))).toEqual(

@@ -25,7 +25,7 @@ export interface Tile {
   readonly kvHead: number;
   /** Capped scores, f64 [rows, keys]; those of invisible keys mean nothing. */
   readonly scores: Float64Array;
-  /** Softmax of the scores over what each row sees, f32 [rows, keys]; 0 elsewhere. */
+  /** Softmax of the scores over what each row sees, rounded to f32 as the left side of a product, [rows, keys]; 0 elsewhere. */
   readonly p: Float32Array;
   /** The tile's rows of something shaped like q. */
   gather(x: Float32Array): Float32Array<ArrayBuffer>;

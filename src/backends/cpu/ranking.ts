@@ -12,10 +12,12 @@ export function rankLargest(x: Elements, at: number, n: number, k: number, indic
     for (let j = 0; j < k; j++) indices[to + j] = order[j];
     return;
   }
+  if (k === 0) return;
   let filled = 0;
+  let last = NaN; // the value in place k - 1, once there is one
   for (let i = 0; i < n; i++) {
     const value = x[at + i];
-    if (filled === k && (k === 0 || !precedes(value, x[at + indices[to + k - 1]]))) continue;
+    if (filled === k && !precedes(value, last)) continue;
     let place = filled < k ? filled++ : k - 1;
     // An equal value stays behind those that came earlier: ties go to the lower index.
     while (place > 0 && precedes(value, x[at + indices[to + place - 1]])) {
@@ -23,6 +25,7 @@ export function rankLargest(x: Elements, at: number, n: number, k: number, indic
       place--;
     }
     indices[to + place] = i;
+    if (filled === k) last = x[at + indices[to + k - 1]];
   }
 }
 

@@ -1,0 +1,20 @@
+// crossEntropy: targets that count, -100, and others that are no index; equal, far apart and very large logits.
+import fc from "fast-check";
+import type { Random } from "../../core/random.js";
+import { crossEntropy } from "../../ops/cross-entropy.js";
+import { draw, extent, floats, positive, taste, type DrawnCall } from "../arbitraries.js";
+import type { PlainOperand } from "../operands.js";
+
+/** Indices below V, and rows that do not count. */
+export function targets(random: Random, R: number, V: number): PlainOperand {
+  const next = (): number => (random.integer(5) === 0 ? [-100, -1, V][random.integer(3)] : random.integer(V));
+  return { shape: [R], data: Int32Array.from({ length: R }, next) };
+}
+
+export const crossEntropyCase = (): fc.Arbitrary<DrawnCall> =>
+  draw({ R: extent, V: positive, scale: fc.constantFrom(1, 8), taste }, ({ R, V, scale, taste }, random) => ({
+    inputs: [floats(random, [R, V], taste, scale), targets(random, R, V)],
+    run: ([logits, targets]) => [crossEntropy(logits, targets)],
+    params: [0],
+    smooth: taste === "normal",
+  }));

@@ -1,0 +1,39 @@
+// expertMlp: empty slots, any stored weights (each matrix in a scheme of its own), f32 and q8 activations.
+import type fc from "fast-check";
+import { expertMlp } from "../../ops/expert-mlp.js";
+import {
+  activations,
+  draw,
+  few,
+  fewPositive,
+  floats,
+  positive,
+  rowIndices,
+  taste,
+  type DrawnCall,
+} from "../arbitraries.js";
+import { storedAs } from "../packings.js";
+import { matrix, plainOf } from "./linear.js";
+
+export const expertMlpCase = (): fc.Arbitrary<DrawnCall> =>
+  draw(
+    {
+      ...{ R: few, k: fewPositive, E: fewPositive, D: positive, I: positive },
+      ...{ activations, gateUpAs: storedAs, downAs: storedAs, taste },
+    },
+    ({ R, k, E, D, I, activations, gateUpAs, downAs, taste }, random) => {
+      const inputs = [
+        floats(random, [R, D], taste),
+        matrix(random, [E, 2 * I, D], gateUpAs, taste),
+        matrix(random, [E, D, I], downAs, taste),
+        rowIndices(random, [R, k], E),
+        floats(random, [R, k], taste),
+      ];
+      return {
+        inputs,
+        run: ([x, gateUp, down, experts, weights]) => [expertMlp(x, gateUp, down, experts, weights, { activations })],
+        params: activations === "q8" ? [] : plainOf(inputs, [0, 1, 2, 4]),
+        smooth: taste === "normal",
+      };
+    },
+  );

@@ -1,0 +1,104 @@
+// Qwen3's attention for one text, token by token and head by head in f64: projections, norm of each head, RoPE, softmax, output projection.
+import { ropeFrequencies, type AttentionOptions, type RopeOptions } from "qwen-blocks";
+import { u } from "../tensor/numbers.js";
+
+export interface AttentionWeights {
+  /** [(H + 2 Hkv) d, D] */
+  readonly qkv: readonly number[];
+  /** [D, H d] */
+  readonly o: readonly number[];
+  readonly qNorm: readonly number[];
+  readonly kNorm: readonly number[];
+}
+export interface Token {
+  readonly x: readonly number[];
+  readonly position: number;
+  readonly segment?: number;
+}
+export interface Variant {
+  /** The order that Qwen3 does not have: RoPE before the norm. */
+  readonly ropeFirst?: boolean;
+  /** Query head h reads kv head h mod Hkv, as tiling would have it. */
+  readonly tiled?: boolean;
+  /** What is added to the greatest visible distance: 1 sees the future, -1 not itself. */
+  readonly shift?: number;
+}
+type Options = Omit<AttentionOptions, "rope"> & { readonly rope: RopeOptions };
+
+const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((total, x, i) => total + x * b[i], 0);
+const apply = (m: readonly number[], x: readonly number[]): number[] =>
+  Array.from({ length: m.length / x.length }, (_, i) => dot(m.slice(i * x.length, (i + 1) * x.length), x));
+
+export function turned(head: readonly number[], position: number, options: RopeOptions): number[] {
+  const { inverseFrequencies, attentionFactor } = ropeFrequencies(head.length, options);
+  const half = inverseFrequencies.length;
+  return head.map((value, i) => {
+    if (i >= 2 * half) return value;
+    const angle = Math.fround(position * inverseFrequencies[i % half]);
+    const partner = i < half ? -head[i + half] : head[i - half];
+    return (value * Math.cos(angle) + partner * Math.sin(angle)) * attentionFactor;
+  });
+}
+
+/** The outputs of all tokens of one batch row; padding (position -1) gives zeros. */
+export function attend(
+  tokens: readonly Token[],
+  w: AttentionWeights,
+  options: Options,
+  variant: Variant = {},
+): number[][] {
+  const { numAttentionHeads: H, numKeyValueHeads: Hkv, headDim: d, rmsNormEps: eps, slidingWindow: W = 0 } = options;
+  const norm = (head: readonly number[], weight: readonly number[]): number[] => {
+    if (!options.qkNorm) return [...head];
+    const r = 1 / Math.sqrt(dot(head, head) / d + eps);
+    return head.map((value, i) => value * r * weight[i]);
+  };
+  const prepared = tokens.map(({ x, position, segment = 0 }) => {
+    const all = apply(w.qkv, x);
+    const head = (i: number): number[] => all.slice(i * d, (i + 1) * d);
+    const ready = (i: number, weight: readonly number[]): number[] =>
+      variant.ropeFirst ? norm(turned(head(i), position, options.rope), weight) : turned(norm(head(i), weight), position, options.rope); // prettier-ignore
+    return {
+      position,
+      segment,
+      q: Array.from({ length: H }, (_, h) => ready(h, w.qNorm)),
+      k: Array.from({ length: Hkv }, (_, h) => ready(H + h, w.kNorm)),
+      v: Array.from({ length: Hkv }, (_, h) => head(H + Hkv + h)),
+    };
+  });
+  return prepared.map((query) => {
+    if (query.position < 0) return Array<number>(options.hiddenSize).fill(0);
+    const seen = prepared.filter(
+      ({ position, segment }) =>
+        position >= 0 && segment === query.segment && position <= query.position + (variant.shift ?? 0) &&
+        (W === 0 || query.position - position < W),
+    ); // prettier-ignore
+    const heads = query.q.flatMap((q, h) => {
+      const kv = variant.tiled ? h % Hkv : Math.floor((h * Hkv) / H);
+      const scores = seen.map(({ k }) => Math.exp(dot(q, k[kv]) / Math.sqrt(d)));
+      const total = scores.reduce((a, b) => a + b, 0);
+      return Array.from({ length: d }, (_, i) =>
+        seen.reduce((sum, { v }, s) => sum + (scores[s] / total) * v[kv][i], 0),
+      );
+    });
+    return apply(w.o, heads);
+  });
+}
+
+/**
+ * How far f32 may be from {@link attend}. v is rounded once, q and k 5 times (product, norm, turn), scores once more, so a score is off by
+ * 12 u |q||k| / sqrt d and each weight by twice that, relative; the weighted sum and the output product round 4 times more. All are relative
+ * to |o| |v|, the sizes that are summed.
+ */
+export function boundOf(tokens: readonly Token[], w: AttentionWeights, options: Options): number {
+  const { numAttentionHeads: H, numKeyValueHeads: Hkv, headDim: d, hiddenSize: D } = options;
+  const absolute = (m: readonly number[]): number[] => m.map(Math.abs);
+  const projected = tokens.map(({ x }) => apply(absolute(w.qkv), absolute(x)));
+  const largest = (from: number, to: number): number =>
+    Math.max(...projected.flatMap((all) => all.slice(from * d, to * d)));
+  const head = (from: number, to: number, weight: readonly number[]): number =>
+    options.qkNorm ? Math.sqrt(d) * Math.max(...absolute(weight)) : Math.sqrt(d) * largest(from, to);
+  const score = (head(0, H, w.qNorm) * head(H, H + Hkv, w.kNorm)) / Math.sqrt(d);
+  const row = Math.max(...Array.from({ length: D }, (_, i) => w.o.slice(i * H * d, (i + 1) * H * d).reduce((a, b) => a + Math.abs(b), 0))); // prettier-ignore
+  return (24 * score + 8) * u * row * largest(H + Hkv, H + 2 * Hkv);
+}
