@@ -15,8 +15,9 @@ export function elementsOver(dtype: DType, buffer: ArrayBuffer, byteOffset: numb
   return new Uint32Array(buffer, byteOffset, length);
 }
 
-/** The element type that a typed array holds. */
-export function dtypeOf(array: Float32Array | Int32Array | Uint32Array): DType {
+/** The element type that a typed array holds; undefined for bytes, doubles and the like. */
+export function dtypeOf(array: Float32Array | Int32Array | Uint32Array): DType | undefined {
   if (array instanceof Float32Array) return "f32";
-  return array instanceof Int32Array ? "i32" : "u32";
+  if (array instanceof Int32Array) return "i32";
+  return array instanceof Uint32Array ? "u32" : undefined;
 }

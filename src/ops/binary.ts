@@ -28,8 +28,13 @@ const def: OpDef<"binary"> = {
 };
 
 function binary(op: BinaryOp, a: Tensor, b: Tensor | number): Tensor {
-  const operand = typeof b === "number" ? fill(a.backend, [], b, { dtype: a.dtype }) : b;
-  return dispatch(def, [a, operand], { op })[0];
+  if (typeof b !== "number") return dispatch(def, [a, b], { op })[0];
+  const everywhere = fill(a.backend, [], b, { dtype: a.dtype });
+  try {
+    return dispatch(def, [a, everywhere], { op })[0];
+  } finally {
+    everywhere.dispose();
+  }
 }
 
 export const add = (a: Tensor, b: Tensor | number): Tensor => binary("add", a, b);

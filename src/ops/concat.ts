@@ -2,6 +2,7 @@
 import { DTypeError, ShapeError } from "../core/errors.js";
 import { showShape } from "../core/shape.js";
 import { ambient, withTape } from "../tensor/ambient.js";
+import { scope } from "../tensor/scope.js";
 import { Tensor } from "../tensor/tensor.js";
 import { slice } from "./slice.js";
 import { writeSlice } from "./write-slice.js";
@@ -26,15 +27,16 @@ export function concat(xs: readonly Tensor[], axis: number): Tensor {
       );
     }
   }
-  const y = Tensor.allocate(first.backend, shape, first.dtype);
   const startsOf = (extent: number): number[] => shape.map((_, i) => (i === axis ? extent : 0));
-  let at = 0;
-  const places = xs.map((x) => {
-    const place = at;
-    at += x.shape[axis];
-    withTape(undefined, () => writeSlice(x, y, startsOf(place)));
-    return place;
-  });
+  const places = xs.map((_, i) => xs.slice(0, i).reduce((extent, x) => extent + x.shape[axis], 0));
+  // The scope frees the result where an operand is refused.
+  const y = withTape(undefined, () =>
+    scope(() => {
+      const joined = Tensor.allocate(first.backend, shape, first.dtype);
+      xs.forEach((x, i) => writeSlice(x, joined, startsOf(places[i])));
+      return joined;
+    }),
+  );
   ambient.tape?.ran({
     name: "concat",
     attrs: { axis },

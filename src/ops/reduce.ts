@@ -2,6 +2,7 @@
 import { reducedShape, sameShape, type Shape } from "../core/shape.js";
 import { dispatch } from "../tensor/dispatch.js";
 import type { OpDef } from "../tensor/op.js";
+import { scope } from "../tensor/scope.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { expectDType } from "./expect.js";
 import { reshape } from "./reshape.js";
@@ -33,5 +34,5 @@ export function sumTo(x: Tensor, shape: Shape): Tensor {
   const axes = x.shape.flatMap((extent, axis) =>
     axis < lead || (shape[axis - lead] === 1 && extent !== 1) ? [axis] : [],
   );
-  return reshape(sum(x, axes), shape);
+  return scope(() => reshape(sum(x, axes), shape));
 }

@@ -7,7 +7,7 @@ import type { OpDef } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { expectDType } from "./expect.js";
 import { zeros } from "./fill.js";
-import { writeSlice } from "./write-slice.js";
+import { boxFits, writeSlice } from "./write-slice.js";
 
 const def: OpDef<"slice"> = {
   name: "slice",
@@ -29,10 +29,7 @@ export function padded(dy: Tensor, x: Tensor, starts: readonly number[]): Tensor
  * @throws ShapeError if it does not lie inside x
  */
 export function slice(x: Tensor, starts: readonly number[], sizes: readonly number[]): Tensor {
-  const inside =
-    starts.length === x.shape.length &&
-    sizes.length === x.shape.length &&
-    x.shape.every((extent, axis) => starts[axis] >= 0 && sizes[axis] >= 0 && starts[axis] + sizes[axis] <= extent);
+  const inside = boxFits(sizes, x.shape, starts);
   if (!inside) {
     throw new ShapeError(
       `slice: the box of ${showShape(sizes)} at ${showShape(starts)} must lie inside x, got ${showShape(x.shape)}`,

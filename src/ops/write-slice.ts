@@ -20,7 +20,7 @@ const def = (into: Tensor): OpDef<"writeSlice"> => ({
  * @throws ShapeError if the box does not lie inside, DTypeError, AliasError if both share memory
  */
 export function writeSlice(x: Tensor, into: Tensor, starts: readonly number[]): void {
-  if (!fits(x.shape, into.shape, starts)) {
+  if (!boxFits(x.shape, into.shape, starts)) {
     throw new ShapeError(
       `writeSlice: x ${showShape(x.shape)} at ${showShape(starts)} must lie inside the target, got ${showShape(into.shape)}`,
     );
@@ -28,7 +28,11 @@ export function writeSlice(x: Tensor, into: Tensor, starts: readonly number[]): 
   if (sizeOf(x.shape) > 0) dispatch(def(into), [x], { starts }, { targets: [into] });
 }
 
-function fits(box: Shape, into: Shape, starts: readonly number[]): boolean {
+/** Whether a box of these extents lies inside, at whole places. */
+export function boxFits(box: Shape, into: Shape, starts: readonly number[]): boolean {
   if (box.length !== into.length || starts.length !== into.length) return false;
-  return into.every((extent, axis) => starts[axis] >= 0 && starts[axis] + box[axis] <= extent);
+  return into.every((extent, axis) => {
+    const [from, size] = [starts[axis], box[axis]];
+    return Number.isInteger(from) && Number.isInteger(size) && from >= 0 && size >= 0 && from + size <= extent;
+  });
 }

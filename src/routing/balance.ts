@@ -1,6 +1,6 @@
 // Losses that keep a router's experts in use and its logits small.
 import { ConfigError, ShapeError } from "../core/errors.js";
-import { rowsOf, sameShape, showShape } from "../core/shape.js";
+import { rowsOf, sameShape } from "../core/shape.js";
 import { add, div, mul } from "../ops/binary.js";
 import { cast } from "../ops/cast.js";
 import { fill } from "../ops/fill.js";
@@ -9,9 +9,11 @@ import { logSumExp } from "../ops/log-sum-exp.js";
 import { sum } from "../ops/reduce.js";
 import { reshape } from "../ops/reshape.js";
 import { softmax } from "../ops/softmax.js";
+import { select } from "../ops/select.js";
 import { stopGradient } from "../ops/stop-gradient.js";
+import { scope } from "../tensor/scope.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { maskRows, type Routing } from "./router.js";
+import { expectRowMask, maskRows, type Routing } from "./router.js";
 
 /** The routings of a forward pass, in any order; what `Qwen3.forward` collects may be passed as it is. */
 export type Routings = Iterable<Routing> | ReadonlyMap<number, Routing>;
@@ -31,12 +33,14 @@ export interface BalanceOptions {
  * @throws ConfigError if there is no routing (a dense model), ShapeError if the mask does not fit
  */
 export function loadBalancingLoss(routings: Routings, { rowMask, reduction = "pooled" }: BalanceOptions = {}): Tensor {
-  const layers = listOf("loadBalancingLoss", routings).map((routing) => balanceOf(routing, rowMask));
-  if (reduction === "pooled") return product(layers.reduce((a, b) => sumOf(a, b)));
-  return div(
-    layers.map(product).reduce((a, b) => add(a, b)),
-    layers.length,
-  );
+  return scope(() => {
+    const layers = listOf("loadBalancingLoss", routings).map((routing) => balanceOf(routing, rowMask));
+    if (reduction === "pooled") return product(layers.reduce((a, b) => sumOf(a, b)));
+    return div(
+      layers.map(product).reduce((a, b) => add(a, b)),
+      layers.length,
+    );
+  });
 }
 
 /**
@@ -45,13 +49,15 @@ export function loadBalancingLoss(routings: Routings, { rowMask, reduction = "po
  * @throws as {@link loadBalancingLoss}
  */
 export function routerZLoss(routings: Routings, { rowMask }: Pick<BalanceOptions, "rowMask"> = {}): Tensor {
-  const layers = listOf("routerZLoss", routings).map((routing) => {
-    const z = logSumExp(routing.logits); // [B, T, 1]
-    const counted = countedRows(routing, rowMask);
-    return { total: sum(mul(mul(z, z), reshape(counted, z.shape)), [0, 1, 2]), rows: sum(counted, [0, 1]) };
+  return scope(() => {
+    const layers = listOf("routerZLoss", routings).map((routing) => {
+      const { logits, rows, counted } = rowsThatCount(routing, rowMask);
+      const z = logSumExp(logits); // [R, 1]
+      return { total: sum(counted(mul(z, z)), [0, 1]), rows };
+    });
+    const { total, rows } = layers.reduce((a, b) => ({ total: add(a.total, b.total), rows: add(a.rows, b.rows) }));
+    return reshape(div(total, rows), []);
   });
-  const { total, rows } = layers.reduce((a, b) => ({ total: add(a.total, b.total), rows: add(a.rows, b.rows) }));
-  return reshape(div(total, reshape(rows, [1, 1, 1])), []);
 }
 
 /** Sums over the counted rows of a layer. */
@@ -66,17 +72,38 @@ interface Balance {
 
 /** @throws ShapeError if the mask does not fit the logits */
 export function balanceOf(routing: Routing, rowMask: Tensor | undefined): Balance {
-  const { logits } = routing;
-  const { rows, width: numExperts } = rowsOf(logits.shape);
   const { experts } = rowMask ? maskRows(routing, rowMask) : routing;
-  const counts = groupByExpert(reshape(experts, [1, experts.size]), numExperts).counts;
-  const counted = reshape(countedRows(routing, rowMask), [rows, 1]);
-  const probability = sum(mul(reshape(softmax(logits), [rows, numExperts]), counted), [0]);
+  const { logits, rows, counted } = rowsThatCount(routing, rowMask);
+  const numExperts = logits.shape[1];
+  const { counts } = groupByExpert(reshape(experts, [1, experts.size]), numExperts);
   return {
     chosen: stopGradient(cast(reshape(counts, [numExperts]), "f32")),
-    probability: reshape(probability, [numExperts]),
-    rows: reshape(sum(counted, [0, 1]), [1]),
+    probability: reshape(sum(counted(softmax(logits)), [0]), [numExperts]),
+    rows: reshape(rows, [1]),
   };
+}
+
+/** The rows of a layer, of which those behind the mask add nothing to sums, whatever they hold. */
+export interface CountedRows {
+  /** f32 [R, E]; 0 in rows that do not count. */
+  readonly logits: Tensor;
+  /** f32 [1, 1]: how many rows count. */
+  readonly rows: Tensor;
+  /** [R, n] with zeros in rows that do not count. */
+  counted(x: Tensor): Tensor;
+}
+
+/** @throws ShapeError if the mask does not fit the logits */
+export function rowsThatCount(routing: Routing, rowMask: Tensor | undefined): CountedRows {
+  const { rows, width } = rowsOf(routing.logits.shape);
+  const logits = reshape(routing.logits, [rows, width]);
+  const { backend } = logits;
+  if (!rowMask) return { logits, rows: fill(backend, [1, 1], rows), counted: (x) => x };
+  expectRowMask(routing, rowMask);
+  const mask = reshape(rowMask, [rows, 1]);
+  // Chosen, not multiplied: padding may hold infinities, and 0 times infinity is NaN.
+  const counted = (x: Tensor): Tensor => select(mask, x, fill(backend, [], 0));
+  return { logits: counted(logits), rows: sum(counted(fill(backend, [rows, 1], 1)), [0, 1]), counted };
 }
 
 function sumOf(a: Balance, b: Balance): Balance {
@@ -95,18 +122,6 @@ function sumOf(a: Balance, b: Balance): Balance {
 function product({ chosen, probability, rows }: Balance): Tensor {
   const numExperts = chosen.size;
   return reshape(mul(sum(mul(div(chosen, rows), div(probability, rows)), [0]), numExperts), []);
-}
-
-/** f32 [B, T]: 1 for rows that count, 0 for padding. */
-function countedRows({ logits }: Routing, rowMask: Tensor | undefined): Tensor {
-  const shape = logits.shape.slice(0, -1);
-  if (!rowMask) return fill(logits.backend, shape, 1);
-  if (!sameShape(rowMask.shape, shape)) {
-    throw new ShapeError(
-      `rowMask: must have shape ${showShape(shape)}, one number per row of the logits, got ${showShape(rowMask.shape)}`,
-    );
-  }
-  return cast(rowMask, "f32");
 }
 
 function listOf(where: string, routings: Routings): readonly Routing[] {

@@ -1,6 +1,6 @@
 // Which experts a token visits, and with which weight.
-import { ShapeError } from "../core/errors.js";
-import { sameShape, showShape } from "../core/shape.js";
+import { showShape } from "../core/shape.js";
+import { expectDType, expectShape } from "../ops/expect.js";
 import { fill } from "../ops/fill.js";
 import { reshape } from "../ops/reshape.js";
 import { select } from "../ops/select.js";
@@ -34,13 +34,20 @@ export function emptySlots(routing: Routing, keep: Tensor): Routing {
   };
 }
 
-/** Rows that the mask refuses visit no expert. @throws ShapeError unless the mask is [B, T] */
+/** Rows that the mask refuses visit no expert. @throws ShapeError, DTypeError unless the mask is u32 [B, T] */
 export function maskRows(routing: Routing, rowMask: Tensor): Routing {
-  const rows = routing.logits.shape.slice(0, -1);
-  if (!sameShape(rowMask.shape, rows)) {
-    throw new ShapeError(
-      `rowMask: must have shape ${showShape(rows)}, one number per row of the logits, got ${showShape(rowMask.shape)}`,
-    );
-  }
-  return emptySlots(routing, reshape(rowMask, [...rows, 1]));
+  expectRowMask(routing, rowMask);
+  return emptySlots(routing, reshape(rowMask, [...rowMask.shape, 1]));
+}
+
+/** @throws ShapeError, DTypeError unless the mask holds one u32 per row of the logits */
+export function expectRowMask({ logits }: Routing, rowMask: Tensor): void {
+  expectDType("rowMask", "it", rowMask, "u32");
+  expectShape(
+    "rowMask",
+    "it",
+    rowMask,
+    logits.shape.slice(0, -1),
+    `one number per row of the logits ${showShape(logits.shape)}`,
+  );
 }

@@ -1,13 +1,11 @@
 // What a router does with its experts, in numbers for people and plots.
 import { div, mul, sub } from "../ops/binary.js";
-import { cast } from "../ops/cast.js";
 import { logSumExp } from "../ops/log-sum-exp.js";
 import { sum } from "../ops/reduce.js";
-import { reshape } from "../ops/reshape.js";
 import { softmax } from "../ops/softmax.js";
 import { scope } from "../tensor/scope.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { balanceOf } from "./balance.js";
+import { balanceOf, rowsThatCount } from "./balance.js";
 import type { Routing } from "./router.js";
 
 export interface RoutingStatistics {
@@ -33,11 +31,10 @@ export interface RoutingStatistics {
 export async function routingStatistics(routing: Routing, rowMask?: Tensor): Promise<RoutingStatistics> {
   const tensors = scope(() => {
     const { chosen, probability, rows } = balanceOf(routing, rowMask);
-    const probabilities = softmax(routing.logits);
+    const { logits, counted } = rowsThatCount(routing, rowMask);
     // -sum p log p = log Z - sum p z, with z the logits.
-    const entropies = sub(logSumExp(routing.logits), sum(mul(probabilities, routing.logits)));
-    const counted = rowMask ? mul(entropies, reshape(cast(rowMask, "f32"), entropies.shape)) : entropies;
-    return { chosen, importance: div(probability, rows), rows, entropy: div(sum(counted, [0, 1, 2]), rows) };
+    const entropies = sub(logSumExp(logits), sum(mul(softmax(logits), logits)));
+    return { chosen, importance: div(probability, rows), rows, entropy: div(sum(counted(entropies), [0, 1]), rows) };
   });
   try {
     const [chosen, importance, [rows], [entropy]] = await Promise.all([

@@ -1,7 +1,7 @@
 // Tensors from numbers of the host.
 import type { Backend } from "../backends/backend.js";
 import { dtypeOf, type DType } from "../core/dtype.js";
-import { ShapeError } from "../core/errors.js";
+import { DTypeError, ShapeError } from "../core/errors.js";
 import type { Random } from "../core/random.js";
 import { checkShape, showShape, sizeOf, type Shape } from "../core/shape.js";
 import { Tensor } from "./tensor.js";
@@ -22,7 +22,11 @@ export function tensor(
     throw new ShapeError(`tensor: shape ${showShape(shape)} must hold as many elements as data, got ${data.length}`);
   }
   const elements = ArrayBuffer.isView(data) ? data : typed(data, dtype);
-  const made = Tensor.allocate(backend, shape, dtypeOf(elements));
+  const held = dtypeOf(elements);
+  if (held === undefined) {
+    throw new DTypeError(`tensor: data must hold f32, i32 or u32, got ${elements.constructor.name}; convert it first`);
+  }
+  const made = Tensor.allocate(backend, shape, held);
   try {
     made.write(elements);
   } catch (error) {

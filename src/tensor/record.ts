@@ -2,7 +2,7 @@
 import type { Backend, Command, Replay } from "../backends/backend.js";
 import { DisposedError, RecordingError } from "../core/errors.js";
 import { recording, type Held, type Recorder } from "./recording-state.js";
-import { scope } from "./scope.js";
+import { handlesIn, keep, scope } from "./scope.js";
 
 /**
  * Commands of one step and the memory made in it. `run` enqueues them again: write the step's inputs before, read `result` after.
@@ -53,12 +53,14 @@ export function record<T>(backend: Backend, fn: () => T): Recording<T> {
   } finally {
     recording.into = undefined;
   }
+  const handles = handlesIn(result).map(keep);
   const replay = backend.compile?.(recorder.commands) ?? replayByKernels(backend, recorder.commands);
   let live = true;
   const dispose = (): void => {
     if (!live) return;
     live = false;
     replay[Symbol.dispose]();
+    for (const handle of handles) handle.dispose();
     recorder.release();
   };
   return {

@@ -35,9 +35,8 @@ export function scope<T>(fn: () => NotAPromise<T>): T {
     const result = fn() as T;
     scopes.pop();
     const outer = scopes.at(-1);
-    for (const survivor of handlesIn(result, owned)) {
-      owned.delete(survivor);
-      outer?.add(survivor);
+    for (const survivor of handlesIn(result)) {
+      if (owned.delete(survivor)) outer?.add(survivor);
     }
     return result;
   } catch (error) {
@@ -49,17 +48,18 @@ export function scope<T>(fn: () => NotAPromise<T>): T {
   }
 }
 
-function handlesIn(value: unknown, owned: Set<Owned>): Owned[] {
+/** Everything disposable in a result: a handle, or arrays, sets, maps and plain objects of them. */
+export function handlesIn(result: unknown): readonly Owned[] {
   const found: Owned[] = [];
   const seen = new Set<object>();
   const visit = (value: unknown): void => {
     if (typeof value !== "object" || value === null || seen.has(value)) return;
     seen.add(value);
-    if (owned.has(value as Owned)) found.push(value as Owned);
+    if (Symbol.dispose in value) found.push(value as unknown as Owned);
     else if (value instanceof Map || value instanceof Set || Array.isArray(value))
       for (const item of value) visit(item);
     else if (Object.getPrototypeOf(value) === Object.prototype) Object.values(value).forEach(visit);
   };
-  visit(value);
+  visit(result);
   return found;
 }

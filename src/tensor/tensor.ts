@@ -107,10 +107,14 @@ export class Tensor implements Disposable {
     if (recording.into)
       throw new RecordingError(`write: a recorded region must not write on the host, got ${this.toString()}`);
     if (dtypeOf(data) !== this.dtype) {
-      throw new DTypeError(`write: data must hold ${this.dtype} like ${this.toString()}, got ${dtypeOf(data)}`);
+      throw new DTypeError(
+        `write: data must hold ${this.dtype} like ${this.toString()}, got ${dtypeOf(data) ?? data.constructor.name}`,
+      );
     }
-    if (start < 0 || start + data.length > this.size) {
-      throw new IndexError(`write: elements ${start} to ${start + data.length} must lie inside ${this.toString()}`);
+    if (!Number.isInteger(start) || start < 0 || start + data.length > this.size) {
+      throw new IndexError(
+        `write: ${data.length} elements from ${start} on must lie inside ${this.toString()}, got more than fit or no whole place`,
+      );
     }
     this.allocation.wrote("write");
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);

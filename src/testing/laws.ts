@@ -94,11 +94,11 @@ function sameBits(a: Ran, b: Ran, law: "deterministic" | "offset"): void {
 async function estimate(bench: Bench, call: DrawnCall, got: readonly Output[]): Promise<Expected[]> {
   const { oracle } = bench;
   const handles = call.inputs.map((input) => upload(oracle, input));
-  const outputs = scope(() => {
+  const outputs = scope<readonly Tensor[]>(() => {
     if (!call.forced) return present(call.run(handles, oracle));
     const given = got.map(({ data, shape }) => tensor(oracle, data, shape));
     return call.forced(handles, oracle, given);
-  }) as readonly Tensor[];
+  });
   return expectedOf(oracle, outputs);
 }
 
@@ -118,7 +118,7 @@ async function runGuarded(
     const given = await allOf(handles.map(readAll));
     let declined = false;
     try {
-      made = scope((): never => present(call.run(handles, under)) as never);
+      made = scope<readonly Tensor[]>(() => present(call.run(handles, under)));
     } catch (error) {
       if (!(error instanceof Declined)) throw error;
       declined = true;

@@ -7,6 +7,7 @@ import { crossEntropy } from "../ops/cross-entropy.js";
 import { fill } from "../ops/fill.js";
 import { sum } from "../ops/reduce.js";
 import { reshape } from "../ops/reshape.js";
+import { scope } from "../tensor/scope.js";
 import type { Tensor } from "../tensor/tensor.js";
 
 /** A target that does not count, as in transformers and torch. */
@@ -24,9 +25,11 @@ export function nextTokenLoss(logits: Tensor, targets: Tensor): Tensor {
     );
   }
   const { rows, width } = rowsOf(logits.shape);
-  const flat = reshape(targets, [rows]);
-  const losses = crossEntropy(reshape(logits, [rows, width]), flat);
-  const ignored = sum(cast(equal(flat, ignoredTarget), "f32"));
-  const counted = maximum(sub(fill(logits.backend, [1], rows), ignored), 1);
-  return reshape(div(sum(losses), counted), []);
+  return scope(() => {
+    const flat = reshape(targets, [rows]);
+    const losses = crossEntropy(reshape(logits, [rows, width]), flat);
+    const ignored = sum(cast(equal(flat, ignoredTarget), "f32"));
+    const counted = maximum(sub(fill(logits.backend, [1], rows), ignored), 1);
+    return reshape(div(sum(losses), counted), []);
+  });
 }

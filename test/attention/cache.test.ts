@@ -103,7 +103,7 @@ describe("appending", () => {
     await rig.feed([[1, 2]], cache);
     const before = usage(backend);
     const next: Positions = { shape: [1, 1], position: Int32Array.of(2), segment: new Int32Array(1) };
-    expect(() => scope(() => void wrap(backend, () => cache.begin(next)))).toThrow(kind as typeof Error);
+    expect(() => scope(() => void wrap(backend, () => cache.begin(next)))).toThrow(kind);
     expect(cache.lengths).toEqual([2]);
     expect(usage(backend)).toEqual(before);
     await rig.expectLast((await rig.feed([[3]], cache))[0], [1, 2, 3]);

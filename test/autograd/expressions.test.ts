@@ -8,7 +8,7 @@ import { cpu } from "qwen-blocks/cpu";
 import { describe, expect, test } from "vitest";
 import { ambient, withTape } from "../../src/tensor/ambient.js";
 import { tinyConfig } from "../models/tiny.js";
-import { ints, normal, numbers, u } from "../tensor/numbers.js";
+import { ints, numbers, u } from "../tensor/numbers.js";
 import { exact, f64, peek } from "./f64-backend.js";
 import { expectSlopes, parameter, weighted } from "./slopes.js";
 

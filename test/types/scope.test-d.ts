@@ -17,11 +17,11 @@ declare const params: Map<string, Tensor>;
 
 // A scope is over before an async callback goes on.
 // @ts-expect-error: a promise is no result
-scope(async () => add(x, x));
+void scope(async () => add(x, x));
 // @ts-expect-error: nor is one without a value
-scope(async () => {});
+void scope(async () => {});
 // @ts-expect-error: nor a promise made by hand
-scope(() => x.data());
+void scope(() => x.data());
 
 // Results keep their type.
 export const one: Tensor = scope(() => add(x, x));

@@ -4,7 +4,7 @@ import { CapacityError, ConfigError, DisposedError, IndexError, ShapeError } fro
 import { zeros } from "../../ops/fill.js";
 import { writeSlice } from "../../ops/write-slice.js";
 import { tensor } from "../../tensor/create.js";
-import { keep } from "../../tensor/scope.js";
+import { keep, scope } from "../../tensor/scope.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { checkPositions, lengthOf, visibleRanges, type Positions, type Step } from "../positions.js";
 import { HeldTokens } from "./held-tokens.js";
@@ -57,31 +57,13 @@ export class DenseCache implements KVCache {
     const [batch, tokens] = next.shape;
     const counts = this.#roomFor(next);
     const before = this.lengths;
-    const slots = new Int32Array(batch * tokens).fill(-1);
-    const queries = new Int32Array(batch * tokens * 4).fill(-1);
-    for (let row = 0; row < batch; row++) {
-      for (let t = 0; t < tokens; t++) {
-        const i = row * tokens + t;
-        if (next.position[i] < 0) continue;
-        slots[i] = this.#slots.take();
-        this.#held.append(row, next.position[i], next.segment[i], slots[i]);
-      }
-      const ranges = visibleRanges(this.#held.positions(row), before[row], true);
-      let seen = 0;
-      for (let i = row * tokens; i < (row + 1) * tokens; i++) {
-        if (slots[i] < 0) continue;
-        queries.set([next.position[i], next.segment[i], ranges[2 * seen], ranges[2 * seen + 1]], 4 * i);
-        seen++;
-      }
+    try {
+      const length = Math.max(lengthOf(next), ...counts);
+      return scope(() => ({ ...this.#tables(next, before), length }));
+    } catch (error) {
+      before.forEach((length, row) => this.#held.truncate(row, length));
+      throw error;
     }
-    const length = Math.max(lengthOf(next), ...counts);
-    return {
-      rows: tensor(this.#backend, next.position, [batch, tokens]),
-      slots: tensor(this.#backend, slots, [batch, tokens]),
-      queries: tensor(this.#backend, queries, [batch, tokens, 4]),
-      keys: this.#held.keys(this.#capacity),
-      length,
-    };
   }
 
   pool(layer: number): Pool {
@@ -96,17 +78,13 @@ export class DenseCache implements KVCache {
 
   truncateTo(length: number, row?: number): void {
     this.#live();
+    for (const each of this.#rows(row)) this.#held.expectLength("truncateTo", each, length);
     for (const each of this.#rows(row)) this.#held.truncate(each, length);
   }
 
   removeLast(count: number, row?: number): void {
     this.#live();
-    const short = this.#rows(row).find((each) => !(count >= 0 && count <= this.lengths[each]));
-    if (short !== undefined) {
-      throw new IndexError(
-        `removeLast: count must be 0 to the ${this.lengths[short]} tokens of row ${short}, got ${count}`,
-      );
-    }
+    for (const each of this.#rows(row)) this.#held.expectLength("removeLast", each, count);
     for (const each of this.#rows(row)) this.#held.truncate(each, this.lengths[each] - count);
   }
 
@@ -126,6 +104,28 @@ export class DenseCache implements KVCache {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  /** Gives each token a slot, and tells the device about it. */
+  #tables(next: Positions, before: readonly number[]): Omit<Step, "length"> {
+    const [batch, tokens] = next.shape;
+    const slots = new Int32Array(batch * tokens).fill(-1);
+    const queries = new Int32Array(batch * tokens * 4).fill(-1);
+    for (let row = 0; row < batch; row++) {
+      const own = Array.from({ length: tokens }, (_, t) => row * tokens + t).filter((i) => next.position[i] >= 0);
+      for (const i of own) {
+        slots[i] = this.#slots.take();
+        this.#held.append(row, next.position[i], next.segment[i], slots[i]);
+      }
+      const ranges = visibleRanges(this.#held.positions(row), before[row], true);
+      own.forEach((i, n) => queries.set([next.position[i], next.segment[i], ranges[2 * n], ranges[2 * n + 1]], 4 * i));
+    }
+    return {
+      rows: tensor(this.#backend, next.position, [batch, tokens]),
+      slots: tensor(this.#backend, slots, [batch, tokens]),
+      queries: tensor(this.#backend, queries, [batch, tokens, 4]),
+      keys: this.#held.keys(this.#capacity),
+    };
   }
 
   /** Makes room for the tokens, or throws before anything has changed. Tokens per row afterwards. */

@@ -1,7 +1,8 @@
 // Which tokens each batch row holds, in which slots, and the table of keys made from that. The part that all caches share.
 import { IndexError } from "../../core/errors.js";
 import type { Backend } from "../../backends/backend.js";
-import { Tensor } from "../../tensor/tensor.js";
+import { tensor } from "../../tensor/create.js";
+import type { Tensor } from "../../tensor/tensor.js";
 import { keep } from "../../tensor/scope.js";
 import type { Slots } from "./slots.js";
 
@@ -54,14 +55,16 @@ export class HeldTokens {
   }
 
   /** @throws IndexError unless the row exists and holds at least `length` tokens */
+  expectLength(what: string, row: number, length: number): void {
+    this.#check(what, row);
+    const held = this.#rows[row].slot.length;
+    if (Number.isInteger(length) && length >= 0 && length <= held) return;
+    throw new IndexError(`${what}: it must be an integer of 0 to the ${held} tokens of row ${row}, got ${length}`);
+  }
+
+  /** Drops the tokens after the first `length`; the caller has checked that the row holds as many. */
   truncate(row: number, length: number): void {
-    this.#check("truncateTo", row);
     const { position, segment, slot } = this.#rows[row];
-    if (!Number.isInteger(length) || length < 0 || length > slot.length) {
-      throw new IndexError(
-        `truncateTo: length must be an integer of 0 to the ${slot.length} tokens of row ${row}, got ${length}`,
-      );
-    }
     for (const dropped of slot.splice(length)) this.#slots.release(dropped);
     position.length = length;
     segment.length = length;
@@ -84,10 +87,11 @@ export class HeldTokens {
   keys(capacity: number): Tensor {
     const batch = this.batch;
     if (!this.#table || this.#table.shape[0] !== batch || this.#table.shape[1] !== capacity) {
+      const mirror = new Int32Array(batch * capacity * keyWidth).fill(-1);
+      const table = keep(tensor(this.#backend, mirror, [batch, capacity, keyWidth]));
       this.#table?.dispose();
-      this.#table = keep(Tensor.allocate(this.#backend, [batch, capacity, keyWidth], "i32"));
-      this.#mirror = new Int32Array(batch * capacity * keyWidth).fill(-1);
-      this.#table.write(this.#mirror);
+      this.#table = table;
+      this.#mirror = mirror;
       for (const row of this.#rows) row.stale = 0;
     }
     this.#rows.forEach((row, b) => this.#update(row, b * capacity, capacity));

@@ -88,7 +88,7 @@ export class CpuMemory implements Memory {
   }
 
   free(storage: Storage): void {
-    this.expectOpen("free");
+    if (this.#closed) return; // closing freed everything; a tensor may be disposed after its backend
     const own = this.#own("free", storage);
     const buffer = own.release();
     this.#buffers--;
