@@ -5,7 +5,7 @@ export type { DType, Elements } from "./core/dtype.js";
 export type { Shape } from "./core/shape.js";
 export type { Attr, Matrix, Op, Operand, PackedView, SchemeName, Storage, View } from "./core/view.js";
 export * from "./backends/backend.js";
-export { observe, type Observed, type ObserveOptions } from "./backends/observe.js";
+export { observe, type KernelCalls, type Observed, type ObserveOptions } from "./backends/observe.js";
 
 export { Tensor } from "./tensor/tensor.js";
 export { PackedTensor } from "./tensor/packed-tensor.js";
@@ -16,7 +16,7 @@ export { trace, type Trace, type TraceLine } from "./tensor/trace.js";
 export { setDevelopment } from "./tensor/development.js";
 export type { Means } from "./tensor/ambient.js";
 export { dispatch } from "./tensor/dispatch.js";
-export type { Call, OpDef, Spec } from "./tensor/op.js";
+export type { Attrs, Call, Each, Handle, Handles, In, OpDef, Out, Spec } from "./tensor/op.js";
 export * from "./ops/index.js";
 
 export { checkpoint } from "./autograd/checkpoint.js";
@@ -75,6 +75,7 @@ export {
   isSparseLayer,
   noExperts,
   windowOf,
+  type ExpertFields,
   type LayerType,
   type Qwen3Config,
 } from "./models/qwen3-config.js";

@@ -6,14 +6,19 @@ import { lastLoads, mean, type History } from "./history.js";
 
 const { document } = parseHTML("<html></html>");
 
+export const margins = { top: 28, bottom: 38 };
+
+/** Of the layers in the load profile, in order, and again from the first. */
+export const layerColors = ["--training", "--held-out", "--balance"];
+
 /** Draws a picture that screen readers call by its title and description. */
 export function draw(title: string, description: string, options: Plot.PlotOptions): string {
   const picture = Plot.plot({
     document: document,
     className: "chart",
     marginLeft: 44,
-    marginTop: 28,
-    marginBottom: 38,
+    marginTop: margins.top,
+    marginBottom: margins.bottom,
     ...options,
   });
   picture.setAttribute("role", "img");
@@ -44,18 +49,12 @@ function noisyLine(values: readonly number[], color: string): Plot.Markish[] {
   ];
 }
 
-/** A level to compare with, named at its right end. */
-function level(name: string, value: number, steps: number): Plot.Markish[] {
+/** A level to compare with, named at its right end, above or below. */
+function level(name: string, value: number, steps: number, side: "above" | "below"): Plot.Markish[] {
+  const label = { x: steps, y: value, text: [name], textAnchor: "end", fill: "var(--muted)" } as const;
   return [
     Plot.ruleY([value], { stroke: "var(--muted)", strokeDasharray: "4 4" }),
-    Plot.text([name], {
-      x: steps,
-      y: value,
-      text: (label: string) => label,
-      textAnchor: "end",
-      dy: -8,
-      fill: "var(--muted)",
-    }),
+    Plot.text([name], { ...label, dy: side === "above" ? -8 : 9 }),
   ];
 }
 
@@ -71,9 +70,9 @@ export function lossChart({ losses, validation }: History, { entropies }: Findin
       x: stepAxis,
       y: { label: "↑ nats per token", grid: true, nice: true },
       marks: [
-        ...level("uniform", entropies.uniform, steps),
-        ...level("unigram", entropies.unigram.crossEntropy, steps),
-        ...level("bigram", entropies.bigram.crossEntropy, steps),
+        ...level("uniform", entropies.uniform, steps, "above"),
+        ...level("unigram", entropies.unigram.crossEntropy, steps, "above"),
+        ...level("bigram", entropies.bigram.crossEntropy, steps, "above"),
         ...noisyLine(losses, "var(--training)"),
         Plot.lineY(validation, { x: "step", y: "loss", stroke: "var(--held-out)", strokeWidth: 2.5 }),
         Plot.dot(validation, { x: "step", y: "loss", fill: "var(--held-out)", r: 4.5, symbol: "diamond" }),
@@ -91,8 +90,8 @@ export function auxLossChart({ auxLosses }: History, k: number, width: number): 
       width,
       height: 240,
       x: stepAxis,
-      y: { label: "↑ auxiliary loss", grid: true, nice: true },
-      marks: [...level("perfect balance", k, auxLosses.length), ...noisyLine(auxLosses, "var(--balance)")],
+      y: { label: "↑ auxiliary loss", grid: true, insetBottom: 20 },
+      marks: [...level("perfect balance", k, auxLosses.length, "below"), ...noisyLine(auxLosses, "var(--balance)")],
     },
   );
 }
@@ -107,7 +106,7 @@ export function balanceChart({ balances }: History, width: number): string {
       height: 240,
       x: stepAxis,
       y: { label: "↑ largest / mean load", grid: true, nice: true, zero: true },
-      marks: [...level("perfect balance", 1, balances.length), ...noisyLine(balances, "var(--balance)")],
+      marks: [...level("perfect balance", 1, balances.length, "below"), ...noisyLine(balances, "var(--balance)")],
     },
   );
 }
@@ -122,7 +121,7 @@ export function entropyChart({ validation, entropies }: Findings, width: number)
   ];
   return draw("Nats per held-out token", bars.map(({ name, nats }) => `${name} ${nats.toFixed(2)}`).join(", "), {
     width,
-    height: 200,
+    height: 230,
     marginLeft: 80,
     marginTop: 8,
     x: { label: "nats per token →", grid: true },
@@ -160,7 +159,7 @@ export function loadProfile(history: History, width: number): string {
       y: { label: "↑ load / fair share", grid: true, nice: true, zero: true },
       color: {
         domain: labels.map(({ layer }) => layer),
-        range: ["var(--training)", "var(--held-out)", "var(--balance)"],
+        range: labels.map((_, layer) => `var(${layerColors[layer % layerColors.length]})`),
       },
       marks: [
         Plot.ruleY([1], { stroke: "var(--muted)", strokeDasharray: "4 4" }),

@@ -1,6 +1,6 @@
 // Who got the tokens: one picture per layer, a column per part of the run, a row per expert; and the ramp that explains the colours.
 import * as Plot from "@observablehq/plot";
-import { draw } from "./charts.js";
+import { draw, margins } from "./charts.js";
 import { mean, periods, type History } from "./history.js";
 
 /** Octaves around the fair share; beyond, colours stay. */
@@ -19,11 +19,12 @@ export function heatMap({ loads, losses }: History, layer: number, width: number
     "Each column is a part of the run, each row an expert, the colour its load relative to the fair share.",
     {
       width,
-      height: 420,
-      marginTop: 10,
+      // Whole pixels per row: no row looks thicker than another.
+      height: margins.top + margins.bottom + experts * Math.max(1, Math.round(384 / experts)),
       x: {
         label: "training step →",
         type: "band",
+        padding: 0,
         domain: Array.from({ length: periods }, (_, i) => i),
         ticks: [0, periods / 3, (2 * periods) / 3, periods - 1],
         tickFormat: (period: number) => String(Math.round(((period + 1) * losses.length) / periods)),
@@ -32,6 +33,7 @@ export function heatMap({ loads, losses }: History, layer: number, width: number
       y: {
         label: "expert",
         type: "band",
+        padding: 0,
         domain: Array.from({ length: experts }, (_, i) => i),
         ticks: Array.from({ length: 5 }, (_, i) => Math.min(experts - 1, Math.floor((i * experts) / 4))),
         tickSize: 0,

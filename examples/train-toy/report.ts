@@ -1,16 +1,19 @@
 // The report: one page of HTML that needs nothing but itself.
-import { cpus } from "node:os";
 import { readFileSync } from "node:fs";
-import { countParameters, type Backend } from "qwen-blocks";
-import { auxLossChart, balanceChart, entropyChart, loadProfile, lossChart } from "./charts.js";
+import { countParameters, type Backend, type Qwen3Config } from "qwen-blocks";
+import { auxLossChart, balanceChart, entropyChart, layerColors, loadProfile, lossChart } from "./charts.js";
 import type { Findings } from "./findings.js";
 import { heatMap, heatMapLegend } from "./heat-map.js";
 import { mean, type History } from "./history.js";
+import { temperature } from "./sample.js";
 import type { Settings } from "./settings.js";
+import { entropyTable, escape, factTable, speed } from "./tables.js";
 import type { Text } from "./text.js";
 
 export interface ReportContent {
   readonly settings: Settings;
+  /** As the checkpoint has it. */
+  readonly config: Qwen3Config;
   readonly text: Text;
   readonly history: History;
   readonly findings: Findings;
@@ -20,11 +23,10 @@ export interface ReportContent {
 }
 
 export function reportPage(content: ReportContent): string {
-  const { settings, findings, history } = content;
-  const { config } = settings.recipe;
+  const { settings, config, findings, history } = content;
   const { total, active } = countParameters(config);
   const { validation, entropies, balance, sample } = findings;
-  const half = (draw: (width: number) => string): string => draw(460);
+  const [half, third] = [460, 360];
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -62,7 +64,7 @@ ${figure(
 <h2>Beside models that only count</h2>
 <div class="grid">
 ${figure(
-  half((width) => entropyChart(findings, width)),
+  entropyChart(findings, half),
   `Mean over ${findings.heldOutTokens} held-out tokens. Unigram and bigram: counts of the training part, each plus one.`,
 )}
 <div class="card table">${entropyTable(findings)}</div>
@@ -78,29 +80,28 @@ that. Each column below is a thirtieth of the run, each row an expert.</p>
 ${history.loads
   .map((_, layer) =>
     figure(
-      half((width) => heatMap(history, layer, width)),
+      heatMap(history, layer, half),
       `Layer ${layer}. Over the last tenth of the run its busiest expert had ${balance[layer].toFixed(2)} times the mean load.`,
     ),
   )
   .join("\n")}
+</div>
+<div class="thirds">
+${figure(balanceChart(history, third), "The busiest expert's load over the mean load of a step, mean of the layers.")}
 ${figure(
-  half((width) => balanceChart(history, width)),
-  "The busiest expert's load over the mean load of a step, mean of the layers.",
-)}
-${figure(
-  half((width) => auxLossChart(history, config.numExpertsPerTok, width)),
+  auxLossChart(history, config.numExpertsPerTok, third),
   `The load-balancing loss; ${config.numExpertsPerTok}, the number of experts that a token visits, is perfect balance.`,
 )}
 ${figure(
-  half((width) => loadProfile(history, width)),
-  `Load of all experts in the last tenth of the run, busiest first. ${history.loads.map((_, layer) => key(seriesColors[layer % seriesColors.length], `layer ${layer}`)).join(" ")}`,
+  loadProfile(history, third),
+  `Load of all experts in the last tenth of the run, busiest first. ${history.loads.map((_, layer) => key(layerColors[layer % layerColors.length], `layer ${layer}`)).join(" ")}`,
 )}
 </div>
 </section>
 
 <section>
 <h2>What it writes</h2>
-<p>The beginning of a document, drawn at temperature 0.8 with half a context of ${settings.recipe.contextLength} bytes in view. � stands for
+<p>The beginning of a document, drawn at temperature ${temperature} with half a context of ${settings.recipe.contextLength} bytes in view. � stands for
 bytes that are no UTF-8.</p>
 <div class="card"><pre>${escape(sample)}</pre></div>
 </section>
@@ -114,9 +115,6 @@ bytes that are no UTF-8.</p>
 </html>
 `;
 }
-
-/** Of the layers in the load profile, in order. */
-export const seriesColors = ["--training", "--held-out", "--balance"];
 
 /** Small screens get a picture of their own, because text in a shrunken one cannot be read. */
 function responsive(draw: (width: number) => string): string {
@@ -135,58 +133,6 @@ function key(color: string, name: string): string {
   return `<span class="key" style="--color: var(${color})">${name}</span>`;
 }
 
-function entropyTable({ validation, entropies: { uniform, unigram, bigram } }: Findings): string {
-  const row = (name: string, nats: number): string => {
-    const lower = `${(100 * (1 - validation / nats)).toFixed(1)} %`;
-    return `<tr><th scope="row">${name}</th><td class="number">${nats.toFixed(3)}</td><td class="number">${lower}</td></tr>`;
-  };
-  return `<table>
-<thead><tr><th scope="col">Model</th><th scope="col" class="number">nats</th><th scope="col" class="number">ours is lower by</th></tr></thead>
-<tbody>
-<tr><th scope="row">this model</th><td class="number">${validation.toFixed(3)}</td><td></td></tr>
-${row("uniform", uniform)}
-${row("unigram, counted in the training part", unigram.crossEntropy)}
-${row("unigram, entropy of the held-out tokens", unigram.entropy)}
-${row("bigram, counted in the training part", bigram.crossEntropy)}
-${row("bigram, entropy of the held-out tokens", bigram.entropy)}
-</tbody>
-</table>`;
-}
-
-function factTable({ settings, text, history, backend, version }: ReportContent): string {
-  const { recipe, seed, steps, aux } = settings;
-  const { config, ...rates } = recipe;
-  const facts: Record<string, string> = {
-    Text: `${text.name}: ${text.bytes} bytes in ${text.files} files, the last tenth of each held out`,
-    "SHA-256 of the text": text.sha256,
-    Seed: String(seed),
-    "Load-balancing weight": String(aux),
-    Steps: `${steps} of ${rates.batchSize} windows of ${rates.contextLength} tokens`,
-    Optimizer: `AdamW, peak learning rate ${rates.peakLearningRate} after ${100 * rates.warmup} % of the steps, then a cosine to 0, weight decay ${rates.weightDecay}, gradient norm at most ${rates.maxGradNorm}`,
-    Parameters: `${countParameters(config).total}, active ${countParameters(config).active}`,
-    "Training time": `${history.seconds.toFixed(0)} s, ${speed(history, settings).toFixed(0)} tokens per second`,
-    Backend: [backend.name, ...Object.entries(backend.info).map(([name, value]) => `${name}: ${value}`)].join(", "),
-    Machine: `${cpus()[0]?.model ?? "unknown processor"}, Node ${process.versions.node}`,
-    "qwen-blocks": version,
-  };
-  const configText = JSON.stringify(config, undefined, 1)
-    .replaceAll(/[{}"]|,$/gm, "")
-    .trim();
-  const rows = Object.entries({ ...facts, Config: configText }).map(([name, value]) => {
-    const shown = name === "Config" ? `<pre>${escape(value)}</pre>` : escape(value);
-    return `<tr><th scope="row">${name}</th><td>${shown}</td></tr>`;
-  });
-  return `<table><tbody>\n${rows.join("\n")}\n</tbody></table>`;
-}
-
-function speed({ losses, seconds }: History, { recipe: { batchSize, contextLength } }: Settings): number {
-  return (losses.length * batchSize * contextLength) / seconds;
-}
-
 function millions(count: number): string {
   return count < 1e6 ? `${Math.round(count / 1000)} thousand` : `${(count / 1e6).toFixed(2)} million`;
-}
-
-function escape(text: string): string {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }

@@ -113,6 +113,6 @@ async function writeResults(out: string, session: Session, text: Text, findings:
   const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
     version: string;
   };
-  const page = reportPage({ settings, text, history, findings, backend: model.backend, version });
+  const page = reportPage({ settings, config, text, history, findings, backend: model.backend, version });
   await writeFileAtomic(join(out, "report.html"), new TextEncoder().encode(page));
 }

@@ -2,7 +2,7 @@
 import { Random, generate, type Qwen3 } from "qwen-blocks";
 import { decode, documentToken } from "./text.js";
 
-const temperature = 0.8;
+export const temperature = 0.8;
 
 export interface SampleOptions {
   readonly tokens: number;

@@ -38,7 +38,7 @@ export const toyRecipe: Recipe = {
   warmup: 0.1,
   weightDecay: 0.1,
   maxGradNorm: 1,
-  defaults: { steps: 320, seed: 1, aux: 0.02 },
+  defaults: { steps: 250, seed: 1, aux: 0.02 },
 };
 
 /** Settings of a new run. */

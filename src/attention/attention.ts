@@ -53,7 +53,7 @@ export type AttentionContext =
 
 /** transformers' Qwen3Attention, with the three input projections as one product. */
 export class Attention {
-  /** [(H + 2 Hkv) d, D]: the rows of q, then k, then v. */
+  /** `[(H + 2 Hkv) d, D]`: the rows of q, then k, then v. */
   readonly qkvProj: Linear;
   /** [D, H d] */
   readonly oProj: Linear;

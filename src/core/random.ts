@@ -28,13 +28,13 @@ function mulHigh(a: number, b: number): number {
   return (aHigh * bHigh + Math.floor(middle / 0x10000) + Math.floor(carry / 0x10000)) >>> 0;
 }
 
-/** What a generator needs to go on from where it stood. */
-export interface RandomState {
-  readonly seed: number;
-  readonly counter: number;
-}
+/** What a generator needs to go on from where it stood; plain JSON. */
+export type RandomState = { readonly seed: number; readonly counter: number };
 
-/** A seedable stream of numbers on the host. Two streams of one state give the same numbers on every machine. */
+/**
+ * A seedable stream of numbers on the host. Two streams of one state give the same uniform numbers on every machine; normal ones go through
+ * the engine's logarithm and cosine.
+ */
 export class Random {
   readonly #words = new Uint32Array(2);
   readonly seed: number;

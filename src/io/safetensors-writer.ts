@@ -61,7 +61,7 @@ export function planSafetensors<S extends TensorSpec>(
 /**
  * A whole file in memory.
  *
- * @throws FormatError if a tensor's bytes do not fit its type and shape, or as {@link planSafetensors} does.
+ * @throws FormatError if a tensor's bytes do not fit its type and shape, or as `planSafetensors` does.
  */
 export function encodeSafetensors(
   tensors: ReadonlyMap<string, StoredTensor>,

@@ -12,7 +12,7 @@ export interface ExpertsOptions {
 }
 
 export class Experts {
-  /** [E, 2 I, D]: of each expert the gate's rows, then those of up. */
+  /** `[E, 2 I, D]`: of each expert the gate's rows, then those of up. */
   gateUpProj: Parameter;
   /** [E, D, I] */
   downProj: Parameter;

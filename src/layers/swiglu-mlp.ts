@@ -11,7 +11,7 @@ export interface SwigluMlpOptions {
 
 /** Shazeer 2020, "GLU variants improve transformer"; gate and up are one product. */
 export class SwigluMlp {
-  /** [2 I, D]: the gate's rows, then those of up. */
+  /** `[2 I, D]`: the gate's rows, then those of up. */
   readonly gateUpProj: Linear;
   readonly downProj: Linear;
 

@@ -9,9 +9,9 @@ import { balanceOf, rowsThatCount } from "./balance.js";
 import type { Routing } from "./router.js";
 
 export interface RoutingStatistics {
-  /** [E]: share of all filled slots that each expert got; sums to 1. */
+  /** `[E]`: share of all filled slots that each expert got; sums to 1. */
   readonly load: Float32Array;
-  /** [E]: mean softmax probability of each expert over counted rows; sums to 1. */
+  /** `[E]`: mean softmax probability of each expert over counted rows; sums to 1. */
   readonly importance: Float32Array;
   /** Largest load over the mean load: 1 at perfect balance, E / k at most for a top-k router. */
   readonly maxOverMean: number;

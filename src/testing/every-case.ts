@@ -7,7 +7,7 @@ import { addRmsNormCase } from "./cases/add-rms-norm.js";
 import { appendKVCase } from "./cases/append-kv.js";
 import { attentionCase } from "./cases/attention.js";
 import { attentionGradCase } from "./cases/attention-grad.js";
-import { binaryCase, binarySpecialCase } from "./cases/binary.js";
+import { binaryCase, binaryOps, binarySpecialCase } from "./cases/binary.js";
 import { castCase, castSpecialCase } from "./cases/cast.js";
 import { combineExpertsCase } from "./cases/combine-experts.js";
 import { crossEntropyCase } from "./cases/cross-entropy.js";
@@ -25,7 +25,7 @@ import { matmulCase } from "./cases/matmul.js";
 import { permuteCase } from "./cases/permute.js";
 import { qkNormRopeCase } from "./cases/qk-norm-rope.js";
 import { quantizeCase, quantizeSpecialCase } from "./cases/quantize.js";
-import { reduceCase, reduceSpecialCase } from "./cases/reduce.js";
+import { reduceCase, reduceSpecialCase, reductions } from "./cases/reduce.js";
 import { repackCase } from "./cases/repack.js";
 import { rmsNormCase } from "./cases/rms-norm.js";
 import { rmsNormGradCase } from "./cases/rms-norm-grad.js";
@@ -39,7 +39,7 @@ import { softmaxCase } from "./cases/softmax.js";
 import { swigluCase } from "./cases/swiglu.js";
 import { swigluGradCase } from "./cases/swiglu-grad.js";
 import { topKCase, topKNanCase } from "./cases/top-k.js";
-import { unaryCase, unarySpecialCase } from "./cases/unary.js";
+import { unaryCase, unaryOps, unarySpecialCase } from "./cases/unary.js";
 import { writeSliceCase } from "./cases/write-slice.js";
 
 export interface CaseMaker {
@@ -50,7 +50,8 @@ export interface CaseMaker {
   readonly special?: boolean;
 }
 
-const ops: { readonly [K in OpName]: CaseMaker["calls"] } = {
+/** Ops that are one case each; the others are a case per function. */
+const ops: { readonly [K in Exclude<OpName, "unary" | "binary" | "reduce">]: CaseMaker["calls"] } = {
   fill: fillCase,
   cast: castCase,
   permute: permuteCase,
@@ -58,10 +59,7 @@ const ops: { readonly [K in OpName]: CaseMaker["calls"] } = {
   writeSlice: writeSliceCase,
   gatherRows: gatherRowsCase,
   scatterRows: scatterRowsCase,
-  unary: unaryCase,
-  binary: binaryCase,
   select: selectCase,
-  reduce: reduceCase,
   scan: scanCase,
   topK: topKCase,
   matmul: matmulCase,
@@ -101,11 +99,20 @@ const specials: Readonly<Record<string, CaseMaker>> = {
   "quantize/special": { op: "quantize", calls: quantizeSpecialCase, special: true },
 };
 
-/** Every case by its name: one for each op of the contract, and those with NaN and infinities. */
+const named = <K extends string>(
+  op: OpName,
+  parts: readonly K[],
+  calls: (part: K) => fc.Arbitrary<DrawnCall>,
+): [string, CaseMaker][] => parts.map((part) => [`${op}/${part}`, { op, calls: () => calls(part) }]);
+
+/** Every case by its name: the ops of the contract, and those with NaN and infinities. */
 export const everyCase: ReadonlyMap<string, CaseMaker> = /* @__PURE__ */ new Map<string, CaseMaker>([
   ...(Object.entries(ops) as [OpName, CaseMaker["calls"]][]).map(([op, calls]): [string, CaseMaker] => [
     op,
     { op, calls },
   ]),
+  ...named("unary", unaryOps, unaryCase),
+  ...named("binary", binaryOps, binaryCase),
+  ...named("reduce", reductions, reduceCase),
   ...Object.entries(specials),
 ]);

@@ -119,10 +119,11 @@ async function onBackend({ backend, op }: Bench, call: DrawnCall, seeds: Seeds):
   }
 }
 
-/** The weighted sum of the outputs, and how much of it rounding may have moved, after a step along a direction. */
+/** The weighted sum of the outputs after a step along a direction, how much of it rounding may have moved, and the index outputs. */
 interface Height {
   readonly sum: number;
   readonly lost: number;
+  readonly chosen: string;
 }
 
 /** Along a random direction in all parameters at once, the slope is that of the gradients, within what its measurement can tell. */
@@ -148,23 +149,31 @@ async function checkSlope(
       exact,
       scope(() => present(call.run(handles, exact)) as never),
     );
-    let [sum, lost] = [0, 0];
+    let [sum, lost, chosen] = [0, 0, ""];
     outputs.forEach(({ value, bound }, i) => {
       const seed = seeds[i];
-      if (!seed) return;
+      if (!seed) {
+        chosen += `${value.join()};`;
+        return;
+      }
       for (let j = 0; j < value.length; j++) {
         sum += seed[j] * value[j];
         lost += Math.abs(seed[j]) * (F64 * bound[j] + 2 ** -50 * Math.abs(value[j]));
       }
     });
-    return { sum, lost };
+    return { sum, lost, chosen };
   };
   const slopeOver = async (step: number): Promise<Height> => {
     const [above, below] = [await heightAt(step), await heightAt(-step)];
-    return { sum: (above.sum - below.sum) / (2 * step), lost: (above.lost + below.lost) / (2 * step) };
+    return {
+      sum: (above.sum - below.sum) / (2 * step),
+      lost: (above.lost + below.lost) / (2 * step),
+      chosen: above.chosen === below.chosen ? above.chosen : "different",
+    };
   };
   const coarse = await slopeOver(STEP);
   const fine = await slopeOver(STEP / 2);
+  if (coarse.chosen === "different" || fine.chosen === "different") return; // a step between two choices, no slope
   let [claimed, lost] = [0, 0];
   gradients.forEach(({ value, bound }, i) => {
     for (let j = 0; j < value.length; j++) {

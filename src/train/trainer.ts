@@ -72,7 +72,8 @@ export class Trainer {
   }
 
   /**
-   * One step over several batches at once (gradient accumulation): the same update as one large batch would give, in the memory of one.
+   * One step over several batches at once (gradient accumulation), in the memory of one: the cross entropy is the mean over all their
+   * targets, as one large batch has it; router losses are taken per batch and averaged by targets.
    * @throws IndexError if an id or a target is outside the vocabulary; nothing has changed then
    */
   async step(batches: readonly Batch[]): Promise<StepReport> {

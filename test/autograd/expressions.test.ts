@@ -1,13 +1,13 @@
 // Gradients of what is made of several ops: shared parts, fused ops by their rules and by their composites, and a whole model.
 import {
   add, addRmsNorm, attention, combineExperts, crossEntropy, expertLinear, expertMlp, linear, loadBalancingLoss, mean, mul, parameters,
-  qkNormRope, Qwen3, randomWeights, reshape, rmsNorm, rope, route, routerZLoss, softmax, sum, swiglu, tensor, valueAndGrad,
+  qkNormRope, Qwen3, reshape, rmsNorm, rope, route, routerZLoss, softmax, sum, swiglu, tensor, valueAndGrad,
   type Backend, type Routing, type Tensor,
 } from "qwen-blocks"; // prettier-ignore
 import { cpu } from "qwen-blocks/cpu";
 import { describe, expect, test } from "vitest";
 import { ambient, withTape } from "../../src/tensor/ambient.js";
-import { tinyConfig } from "../models/tiny.js";
+import { livelyWeights, tinyConfig } from "../models/tiny.js";
 import { ints, numbers, u } from "../tensor/numbers.js";
 import { exact, f64, peek } from "./f64-backend.js";
 import { expectSlopes, parameter, weighted } from "./slopes.js";
@@ -171,18 +171,18 @@ describe("a whole model", () => {
     ["untied, one dense layer", { mlpOnlyLayers: [0] }],
     ["tied, with biases, raw weights", { tieWordEmbeddings: true, attentionBias: true, normTopkProb: false }],
   ])("every parameter's gradient is its slope: %s", (_, change) => {
-    const model = new Qwen3(randomWeights(backend, 3, { initializerRange: 0.4 }), tinyConfig(change));
+    const model = new Qwen3(livelyWeights(backend, 3), tinyConfig(change));
     const params = Object.fromEntries(parameters(model));
     expectSlopes(params, () => lossOf(model, backend), { directions: 1, h: 1e-5 });
   });
 
   test("rules, native kernels and replayed composites give the same gradients", async () => {
     const native = await cpu();
-    const model = new Qwen3(randomWeights(native, 3, { initializerRange: 0.4 }), tinyConfig());
+    const model = new Qwen3(livelyWeights(native, 3), tinyConfig());
     const params = parameters(model);
     const byRule = valueAndGrad(params, () => lossOf(model, native));
     const byComposite = valueAndGrad(params, () => withoutRules(() => lossOf(model, native)));
-    const inF64 = new Qwen3(randomWeights(backend, 3, { initializerRange: 0.4 }), tinyConfig());
+    const inF64 = new Qwen3(livelyWeights(backend, 3), tinyConfig());
     const truth = valueAndGrad(parameters(inF64), () => lossOf(inF64, backend));
     let largest = 0;
     for (const [name, grad] of truth.grads) {

@@ -1,17 +1,9 @@
 // Laws of whole decoders of drawn configurations: chunking, batching and the means of computing change nothing beyond rounding.
-import {
-  disposeAll,
-  Qwen3,
-  randomWeights,
-  sequencePositions,
-  type Backend,
-  type Kernels,
-  type Qwen3Config,
-} from "qwen-blocks";
+import { disposeAll, Qwen3, sequencePositions, type Backend, type Kernels, type Qwen3Config } from "qwen-blocks";
 import { cpu } from "qwen-blocks/cpu";
 import fc from "fast-check";
 import { beforeAll, expect, test } from "vitest";
-import { tinyConfig } from "../models/tiny.js";
+import { livelyWeights, tinyConfig } from "../models/tiny.js";
 import { expectNoLeak, expectWithin, numbers, u } from "../tensor/numbers.js";
 
 let backend: Backend;
@@ -68,7 +60,7 @@ test("any chunking through a cache, any batch with padding, and composites alone
       fc.infiniteStream(fc.nat(9)),
       async (config, one, other, seed, draws) => {
         await expectNoLeak(backend, async () => {
-          const model = new Qwen3(randomWeights(backend, seed, { initializerRange: 0.4 }), config);
+          const model = new Qwen3(livelyWeights(backend, seed), config);
           const alone = await logits(model, [one]);
           const bound = alone.map(() => boundOf(alone));
 
@@ -92,7 +84,7 @@ test("any chunking through a cache, any batch with padding, and composites alone
           const V = config.vocabSize;
           expectWithin(batch.slice((T - one.length) * V, T * V), alone, bound);
 
-          const plain = new Qwen3(randomWeights(composed, seed, { initializerRange: 0.4 }), config);
+          const plain = new Qwen3(livelyWeights(composed, seed), config);
           expectWithin(await logits(plain, [one]), alone, bound);
           disposeAll(plain);
           cache.dispose();

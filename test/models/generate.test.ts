@@ -1,17 +1,17 @@
 // Generation: what it yields, when it ends, and that it leaves nothing behind and the event loop alive.
 import {
-  CapacityError, ConfigError, generate, IndexError, Qwen3, Random, randomWeights, type Backend, type GenerateOptions,
+  CapacityError, ConfigError, generate, IndexError, Qwen3, Random, type Backend, type GenerateOptions,
 } from "qwen-blocks"; // prettier-ignore
 import { cpu } from "qwen-blocks/cpu";
 import { beforeAll, describe, expect, test } from "vitest";
 import { numbers, usage } from "../tensor/numbers.js";
-import { tinyConfig } from "./tiny.js";
+import { livelyWeights, tinyConfig } from "./tiny.js";
 
 let backend: Backend;
 let model: Qwen3;
 beforeAll(async () => {
   backend = await cpu();
-  model = new Qwen3(randomWeights(backend, 3, { initializerRange: 0.6 }), tinyConfig({ maxPositionEmbeddings: 4096 }));
+  model = new Qwen3(livelyWeights(backend, 3), tinyConfig({ maxPositionEmbeddings: 4096 }));
   model.forward([[1]]).dispose(); // the RoPE table
 });
 const prompt = [1, 5, 2];

@@ -1,18 +1,18 @@
 // The whole decoder on tiny random configs: what a forward pass returns, refuses and frees.
 import {
-  DenseCache, disposeAll, IndexError, parameters, presets, Qwen3, randomWeights, ShapeError, CapacityError, ConfigError, sequencePositions, scope, tensor,
+  DenseCache, disposeAll, IndexError, parameters, presets, Qwen3, ShapeError, CapacityError, ConfigError, sequencePositions, scope, tensor,
   type Backend, type Qwen3Config, type Routing,
 } from "qwen-blocks"; // prettier-ignore
 import { cpu } from "qwen-blocks/cpu";
 import { beforeAll, describe, expect, test } from "vitest";
 import { expectNoLeak, expectWithin, ints, numbers, u, usage } from "../tensor/numbers.js";
-import { denseConfig, tinyConfig } from "./tiny.js";
+import { denseConfig, livelyWeights, tinyConfig } from "./tiny.js";
 
 let backend: Backend;
 beforeAll(async () => {
   backend = await cpu();
 });
-const modelOf = (config: Qwen3Config): Qwen3 => new Qwen3(randomWeights(backend, 3, { initializerRange: 0.4 }), config);
+const modelOf = (config: Qwen3Config): Qwen3 => new Qwen3(livelyWeights(backend, 3), config);
 const configs: Record<string, Qwen3Config> = {
   mixture: tinyConfig(),
   "dense and tied": denseConfig({ tieWordEmbeddings: true }),
@@ -156,7 +156,7 @@ describe("Qwen3", () => {
         attention: (...args) => (++calls > 1 ? expect.fail("broken") : backend.kernels.attention?.(...args)),
       },
     };
-    const model = new Qwen3(randomWeights(failing, 3), tinyConfig());
+    const model = new Qwen3(livelyWeights(failing, 3), tinyConfig());
     const before = usage(backend)[0];
     expect(() => model.forward(ids, { routings: new Map() })).toThrow("broken");
     expect(calls).toBe(2);

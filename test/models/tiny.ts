@@ -1,5 +1,5 @@
 // The smallest config that has everything: grouped heads, a head width that is not hiddenSize / heads, experts, two layers.
-import type { Qwen3Config } from "qwen-blocks";
+import { Random, tensor, weightsFrom, type Backend, type Qwen3Config, type Weights } from "qwen-blocks";
 
 export const tinyConfig = (change: Partial<Qwen3Config> = {}): Qwen3Config => ({
   vocabSize: 11,
@@ -35,3 +35,14 @@ export const denseConfig = (change: Partial<Qwen3Config> = {}): Qwen3Config =>
     routerAuxLossCoef: 0,
     ...change,
   });
+
+/** Random weights in which norms are not 1 and biases not 0, so that nothing cancels: RoPE and a norm of ones, say, could change places. */
+export function livelyWeights(backend: Backend, seed: number): Weights {
+  const root = new Random(seed);
+  return weightsFrom(backend, (path, shape, init) => {
+    const random = root.fork(path);
+    const count = shape.reduce((size, extent) => size * extent, 1);
+    const data = Float32Array.from({ length: count }, () => (init === "ones" ? 1 : 0) + 0.4 * random.normal());
+    return tensor(backend, data, shape);
+  });
+}

@@ -93,6 +93,14 @@ describe("scope", () => {
     const kept = scope(() => scope(() => [keep(make())].length && make()) && undefined);
     expect(kept).toBeUndefined();
     expect(usage(backend)[0]).toBe(1);
+    // Also one that an outer scope owns, kept from within an inner one.
+    const outer = scope(() => {
+      const made = make();
+      scope(() => void keep(made));
+      return { take: () => made };
+    });
+    expect(outer.take().disposed).toBe(false);
+    expect(usage(backend)[0]).toBe(2);
   });
 
   test("an exception frees everything made in all open scopes, and the scopes around still work", async () => {

@@ -7,7 +7,7 @@ import { Random } from "../../src/core/random.js";
 import { reducedShape, sizeOf } from "../../src/core/shape.js";
 import { broadcastStrides, positions } from "../../src/testing/oracle/cells.js";
 import { primitiveNames } from "../../src/testing/guards.js";
-import { ulp } from "../../src/testing/oracle/rounding.js";
+import { ulp } from "../../src/testing/oracle/float32.js";
 
 const { fround } = Math;
 

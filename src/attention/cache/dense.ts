@@ -54,7 +54,6 @@ export class DenseCache implements KVCache {
   begin(next: Positions): Step {
     this.#live();
     checkPositions(next);
-    const [batch, tokens] = next.shape;
     const counts = this.#roomFor(next);
     const before = this.lengths;
     try {

@@ -8,8 +8,12 @@ import { anyType, anyWords, draw, shapes, type DrawnCall } from "../arbitraries.
 
 /** A box inside `shape`: where it begins and how large it is. */
 export function boxIn(random: Random, shape: Shape): { readonly starts: number[]; readonly sizes: number[] } {
-  const starts = shape.map((extent) => random.integer(extent + 1));
-  return { starts, sizes: shape.map((extent, axis) => random.integer(extent - starts[axis] + 1)) };
+  const starts = shape.map((extent) => (random.integer(2) === 0 ? 0 : random.integer(extent + 1)));
+  const whole = (): boolean => random.integer(2) === 0;
+  return {
+    starts,
+    sizes: shape.map((extent, axis) => (whole() ? extent - starts[axis] : random.integer(extent - starts[axis] + 1))),
+  };
 }
 
 export const sliceCase = ({ accuracy }: Features): fc.Arbitrary<DrawnCall> =>

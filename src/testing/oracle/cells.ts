@@ -4,7 +4,7 @@ import { sizeOf, stridesOf, type Shape } from "../../core/shape.js";
 import type { View } from "../../core/view.js";
 import { kinds, oracleStorage } from "./memory.js";
 import type { Profile } from "./profile.js";
-import { SMALLEST_NORMAL } from "./rounding.js";
+import { SMALLEST_NORMAL } from "./float32.js";
 
 /** Numbers in f64, each with the most that f32 arithmetic may have moved it; Infinity where nothing can be said. */
 export interface Numbers {

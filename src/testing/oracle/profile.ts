@@ -1,6 +1,6 @@
 // What f32 arithmetic may do wrong, by kind of hardware: the two error tables that `Backend.features.accuracy` names.
 import type { UnaryOp } from "../../backends/backend.js";
-import { SMALLEST_NORMAL, ulp } from "./rounding.js";
+import { SMALLEST_NORMAL, ulp } from "./float32.js";
 
 /** The functions that are not exact. */
 export type RoundedFunction = Exclude<UnaryOp, "neg" | "abs" | "round">;

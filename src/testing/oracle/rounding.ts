@@ -1,21 +1,7 @@
 // The pieces of running error analysis: what one rounding may add, what a sum in any order may add, and when nothing can be said any more.
 // (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.)
+import { LARGEST, SMALLEST_NORMAL } from "./float32.js";
 import type { Profile } from "./profile.js";
-
-/** From here on f32 rounds to infinity. */
-const LARGEST = (2 - 2 ** -24) * 2 ** 127;
-/** Below it f32 is subnormal. */
-export const SMALLEST_NORMAL: number = 2 ** -126;
-
-const float = /* @__PURE__ */ new Float64Array(1);
-const words = /* @__PURE__ */ new Uint32Array(float.buffer);
-
-/** The distance between the f32 numbers around y. */
-export function ulp(y: number): number {
-  float[0] = Math.abs(y);
-  if (!(float[0] >= SMALLEST_NORMAL)) return 2 ** -149;
-  return 2 ** (((words[1] >>> 20) & 0x7ff) - 1023 - 23);
-}
 
 /** A bound, or Infinity ("anything goes") where f32 may overflow or the bound is no number. */
 export function settled(y: number, bound: number): number {

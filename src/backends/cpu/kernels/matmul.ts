@@ -10,14 +10,11 @@ export const matmul: Kernel<"matmul", void> = ([a, b], [y], { transposeA, transp
   const left = floats(a);
   const right = floats(b);
   const out = floats(y);
-  // A side of rank 2 serves every member of the batch.
-  const aStride = a.shape.length === 3 && a.shape[0] > 1 ? rows * inner : 0;
-  const bStride = b.shape.length === 3 && b.shape[0] > 1 ? outs * inner : 0;
   for (let i = 0; i < batch; i++) {
-    const x = transposeA ? transposed(left, i * aStride, inner, rows) : left;
-    const w = transposeB ? right : transposed(right, i * bStride, inner, outs);
-    const xAt = transposeA ? 0 : i * aStride;
-    const wAt = transposeB ? i * bStride : 0;
+    const x = transposeA ? transposed(left, i * inner * rows, inner, rows) : left;
+    const w = transposeB ? right : transposed(right, i * inner * outs, inner, outs);
+    const xAt = transposeA ? 0 : i * rows * inner;
+    const wAt = transposeB ? i * outs * inner : 0;
     product(x, xAt, w, wAt, undefined, 0, out, i * rows * outs, outs, rows, outs, inner);
   }
 };

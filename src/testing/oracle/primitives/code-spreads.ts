@@ -4,7 +4,7 @@ import { f16ToF32, f32ToF16 } from "../../../quant/schemes/float-codes.js";
 import { decode, type Scheme } from "../../../quant/schemes/scheme.js";
 import type { Numbers } from "../cells.js";
 import type { Profile } from "../profile.js";
-import { SMALLEST_NORMAL } from "../rounding.js";
+import { SMALLEST_NORMAL } from "../float32.js";
 
 /** Codes in blocks under one f16 scale d = extreme / divisor; code = round(x / d), a rising function of x / d. */
 interface BlockRule {
