@@ -6,7 +6,7 @@ import { lastLoads, mean, type History } from "./history.js";
 
 const { document } = parseHTML("<html></html>");
 
-export const margins = { top: 28, bottom: 38 };
+export const marginBottom = 44;
 
 /** Of the layers in the load profile, in order, and again from the first. */
 export const layerColors = ["--training", "--held-out", "--balance"];
@@ -17,8 +17,8 @@ export function draw(title: string, description: string, options: Plot.PlotOptio
     document: document,
     className: "chart",
     marginLeft: 44,
-    marginTop: margins.top,
-    marginBottom: margins.bottom,
+    marginTop: 28,
+    marginBottom,
     ...options,
   });
   picture.setAttribute("role", "img");
@@ -122,7 +122,7 @@ export function entropyChart({ validation, entropies }: Findings, width: number)
   return draw("Nats per held-out token", bars.map(({ name, nats }) => `${name} ${nats.toFixed(2)}`).join(", "), {
     width,
     height: 230,
-    marginLeft: 80,
+    marginLeft: 92,
     marginTop: 8,
     x: { label: "nats per token →", grid: true },
     y: { label: null, domain: bars.map(({ name }) => name) },

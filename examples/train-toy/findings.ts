@@ -16,8 +16,6 @@ export interface Findings {
   readonly sample: string;
 }
 
-const sampleTokens = 600;
-
 /** Rejects with the signal's reason when that is aborted. */
 export async function findOut(
   { settings, model, trainer, history }: Session,
@@ -25,12 +23,12 @@ export async function findOut(
   { many }: HeldOut,
   signal: AbortSignal,
 ): Promise<Findings> {
-  const { contextLength } = settings.recipe;
+  const { contextLength, sampleTokens: tokens } = settings.recipe;
   return {
     validation: await measure(trainer, many, signal),
     heldOutTokens: many.reduce((total, { counted }) => total + counted, 0),
     entropies: entropiesOf(text.training, many),
     balance: lastLoads(history).map(maxOverMean),
-    sample: await writeSample(model, { tokens: sampleTokens, contextLength, seed: settings.seed, signal }),
+    sample: await writeSample(model, { tokens, contextLength, seed: settings.seed, signal }),
   };
 }

@@ -1,12 +1,14 @@
 // Who got the tokens: one picture per layer, a column per part of the run, a row per expert; and the ramp that explains the colours.
 import * as Plot from "@observablehq/plot";
-import { draw, margins } from "./charts.js";
+import { draw, marginBottom } from "./charts.js";
 import { mean, periods, type History } from "./history.js";
 
 /** Octaves around the fair share; beyond, colours stay. */
 const octaves = 3;
 /** Viridis: readable without colour vision, on light and dark. */
 const color: Plot.ScaleOptions = { type: "linear", scheme: "Viridis", domain: [-octaves, octaves], clamp: true };
+
+const marginTop = 10;
 
 export function heatMap({ loads, losses }: History, layer: number, width: number): string {
   const cells = loads[layer].flatMap((load, period) => {
@@ -19,8 +21,10 @@ export function heatMap({ loads, losses }: History, layer: number, width: number
     "Each column is a part of the run, each row an expert, the colour its load relative to the fair share.",
     {
       width,
+      marginLeft: 60,
+      marginTop,
       // Whole pixels per row: no row looks thicker than another.
-      height: margins.top + margins.bottom + experts * Math.max(1, Math.round(384 / experts)),
+      height: marginTop + marginBottom + experts * Math.max(1, Math.round(384 / experts)),
       x: {
         label: "training step →",
         type: "band",

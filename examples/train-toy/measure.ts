@@ -4,9 +4,9 @@ import type { Recipe } from "./settings.js";
 import type { Text } from "./text.js";
 
 /** Enough for two digits of the loss, and a few seconds' work. */
-const mostTokens = 32_768;
+const mostTokens = 24_576;
 /** A look now and then on the way. */
-const fewTokens = 4096;
+const fewTokens = 2048;
 
 export interface HeldOut {
   /** For the numbers at the end. */

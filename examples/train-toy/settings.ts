@@ -14,6 +14,8 @@ export interface Recipe {
   readonly warmup: number;
   readonly weightDecay: number;
   readonly maxGradNorm: number;
+  /** Length of the text that the trained model writes. */
+  readonly sampleTokens: number;
   readonly defaults: { readonly steps: number; readonly seed: number; readonly aux: number };
 }
 
@@ -38,7 +40,8 @@ export const toyRecipe: Recipe = {
   warmup: 0.1,
   weightDecay: 0.1,
   maxGradNorm: 1,
-  defaults: { steps: 250, seed: 1, aux: 0.02 },
+  sampleTokens: 600,
+  defaults: { steps: 240, seed: 1, aux: 0.02 },
 };
 
 /** Settings of a new run. */

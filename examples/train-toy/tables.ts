@@ -18,7 +18,7 @@ export function speed({ losses, seconds }: History, { recipe: { batchSize, conte
 
 export function entropyTable({ validation, entropies: { uniform, unigram, bigram } }: Findings): string {
   const cell = (nats: number): string => {
-    const lower = `ours ${(100 * (1 - validation / nats)).toFixed(1)} % lower`;
+    const lower = `ours −${(100 * (1 - validation / nats)).toFixed(1)} %`;
     return `<td class="number">${nats.toFixed(3)}<br><small class="muted">${lower}</small></td>`;
   };
   const row = (name: string, ...nats: number[]): string =>

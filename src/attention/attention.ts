@@ -87,7 +87,7 @@ export class Attention {
   }
 
   /**
-   * @param x f32 [B, T, D] @returns f32 [B, T, D]; 0 for padding
+   * @param x f32 [B, T, D] @returns f32 [B, T, D]; what rows of padding hold is not defined
    * @throws ShapeError if the context is not for [B, T]
    */
   forward(x: Tensor, context: AttentionContext): Tensor {

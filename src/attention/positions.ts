@@ -36,7 +36,7 @@ export interface SequenceOptions {
 
 /**
  * Positions of `batch` rows of `tokens` tokens, counted from `start` over what the mask lets through.
- * @throws ShapeError if a mask or `start` does not fit
+ * @throws ShapeError if a mask or `start` does not fit, IndexError if a start is no position
  */
 export function sequencePositions(batch: number, tokens: number, { start, mask }: SequenceOptions = {}): Positions {
   if (start && start.length !== batch)
@@ -46,6 +46,8 @@ export function sequencePositions(batch: number, tokens: number, { start, mask }
       `positions: mask must hold ${batch} rows of ${tokens}, got ${mask.length} of ${mask.map((row) => row.length).join(", ")}`,
     );
   }
+  const bad = start?.find((from) => !Number.isInteger(from) || from < 0);
+  if (bad !== undefined) throw new IndexError(`positions: start must hold integers of at least 0, got ${bad}`);
   const position = new Int32Array(batch * tokens);
   for (let row = 0; row < batch; row++) {
     let next = start?.[row] ?? 0;

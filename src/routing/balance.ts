@@ -1,7 +1,7 @@
 // Losses that keep a router's experts in use and its logits small.
 import { ConfigError, ShapeError } from "../core/errors.js";
 import { rowsOf, sameShape } from "../core/shape.js";
-import { add, div, mul } from "../ops/binary.js";
+import { add, div, maximum, mul } from "../ops/binary.js";
 import { cast } from "../ops/cast.js";
 import { fill } from "../ops/fill.js";
 import { groupByExpert } from "../ops/group-by-expert.js";
@@ -28,7 +28,7 @@ export interface BalanceOptions {
 /**
  * E sum_i f_i P_i, where f_i is the share of counted rows that chose expert i (so that they sum to k) and P_i the mean of their softmax
  * probabilities. k at perfect balance, E when all rows visit the same experts with certainty. The gradient flows through P alone. (Fedus et
- * al. 2022, "Switch Transformers"; transformers' load_balancing_loss_func.)
+ * al. 2022, "Switch Transformers"; transformers' load_balancing_loss_func.) 0 where no row counts.
  * @returns f32 []
  * @throws ConfigError if there is no routing (a dense model), ShapeError if the mask does not fit
  */
@@ -66,7 +66,7 @@ interface Balance {
   readonly chosen: Tensor;
   /** f32 [E]: the sum of softmax probabilities. */
   readonly probability: Tensor;
-  /** f32 [1]: how many rows count. */
+  /** f32 [1]: how many rows count, at least 1. */
   readonly rows: Tensor;
 }
 
@@ -87,7 +87,7 @@ export function balanceOf(routing: Routing, rowMask: Tensor | undefined): Balanc
 export interface CountedRows {
   /** f32 [R, E]; 0 in rows that do not count. */
   readonly logits: Tensor;
-  /** f32 [1, 1]: how many rows count. */
+  /** f32 [1, 1]: how many rows count, at least 1, so that means over no row are 0. */
   readonly rows: Tensor;
   /** [R, n] with zeros in rows that do not count. */
   counted(x: Tensor): Tensor;
@@ -98,12 +98,13 @@ export function rowsThatCount(routing: Routing, rowMask: Tensor | undefined): Co
   const { rows, width } = rowsOf(routing.logits.shape);
   const logits = reshape(routing.logits, [rows, width]);
   const { backend } = logits;
-  if (!rowMask) return { logits, rows: fill(backend, [1, 1], rows), counted: (x) => x };
+  if (!rowMask) return { logits, rows: fill(backend, [1, 1], Math.max(rows, 1)), counted: (x) => x };
   expectRowMask(routing, rowMask);
   const mask = reshape(rowMask, [rows, 1]);
   // Chosen, not multiplied: padding may hold infinities, and 0 times infinity is NaN.
   const counted = (x: Tensor): Tensor => select(mask, x, fill(backend, [], 0));
-  return { logits: counted(logits), rows: sum(counted(fill(backend, [rows, 1], 1)), [0, 1]), counted };
+  const count = sum(counted(fill(backend, [rows, 1], 1)), [0, 1]);
+  return { logits: counted(logits), rows: maximum(count, 1), counted };
 }
 
 function sumOf(a: Balance, b: Balance): Balance {

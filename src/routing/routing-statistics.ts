@@ -19,7 +19,7 @@ export interface RoutingStatistics {
   readonly entropy: number;
   /** Experts that no row chose. */
   readonly idleExperts: number;
-  /** Rows that count. */
+  /** Rows that count; 1 where none does. */
   readonly rows: number;
 }
 

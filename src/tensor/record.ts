@@ -2,7 +2,7 @@
 import type { Backend, Command, Replay } from "../backends/backend.js";
 import { DisposedError, RecordingError } from "../core/errors.js";
 import { recording, type Held, type Recorder } from "./recording-state.js";
-import { handlesIn, keep, scope } from "./scope.js";
+import { handlesIn, keep, scope, type NotAPromise } from "./scope.js";
 
 /**
  * Commands of one step and the memory made in it. `run` enqueues them again: write the step's inputs before, read `result` after.
@@ -40,7 +40,7 @@ class CommandList implements Recorder {
  * tensor made before.
  * @throws RecordingError inside another recording, or when the region reads or writes on the host
  */
-export function record<T>(backend: Backend, fn: () => T): Recording<T> {
+export function record<T>(backend: Backend, fn: () => NotAPromise<T>): Recording<T> {
   if (recording.into) throw new RecordingError("record: recordings must not be nested, got one inside another");
   const recorder = new CommandList();
   recording.into = recorder;

@@ -3,7 +3,8 @@
 interface Owned {
   dispose(): void;
 }
-type NotAPromise<T> = T extends PromiseLike<unknown> ? never : T;
+/** Nothing asynchronous: what takes such a callback is over before a promise goes on. */
+export type NotAPromise<T> = T extends PromiseLike<unknown> ? never : T;
 
 const scopes: Set<Owned>[] = [];
 

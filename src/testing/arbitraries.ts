@@ -52,7 +52,9 @@ export function draw<T extends object>(
 /** 0, odd ones, and multiples of vector widths. */
 export const offsets: fc.Arbitrary<number> = fc.constantFrom(0, 1, 2, 3, 4, 5, 8, 17, 64);
 /** Sizes at and around the edges of tiles. */
-export const positive: fc.Arbitrary<number> = fc.constantFrom(1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33);
+export const positive: fc.Arbitrary<number> = fc.constantFrom(
+  ...[1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65],
+);
 /** Axes that multiply the work. */
 export const fewPositive: fc.Arbitrary<number> = fc.constantFrom(1, 2, 3, 4);
 /** The same, and now and then 0. */
@@ -98,6 +100,15 @@ export function floats(random: Random, shape: Shape, of: Taste = "normal", scale
   };
   return { shape, data: Float32Array.from({ length }, (_, i) => scale * next(i)) };
 }
+
+/** Where a row of logits lies as a whole: a softmax may not overflow or vanish because of it. */
+export const level: fc.Arbitrary<number> = fc.constantFrom(0, 0, -1000, 1000);
+
+/** All numbers moved up by as much. */
+export const raised = ({ shape, data }: PlainOperand, by: number): PlainOperand => ({
+  shape,
+  data: by === 0 ? data : data.map((x) => x + by),
+});
 
 /** Any f32 numbers: those of a taste, NaN, infinities, both zeros, subnormal and the largest ones. */
 export function special(random: Random, shape: Shape): PlainOperand {

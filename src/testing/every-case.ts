@@ -38,7 +38,7 @@ import { sliceCase } from "./cases/slice.js";
 import { softmaxCase } from "./cases/softmax.js";
 import { swigluCase } from "./cases/swiglu.js";
 import { swigluGradCase } from "./cases/swiglu-grad.js";
-import { topKCase, topKNanCase } from "./cases/top-k.js";
+import { topKCase, topKNanCase, topKSortCase } from "./cases/top-k.js";
 import { unaryCase, unaryOps, unarySpecialCase } from "./cases/unary.js";
 import { writeSliceCase } from "./cases/write-slice.js";
 
@@ -90,11 +90,13 @@ const ops: { readonly [K in Exclude<OpName, "unary" | "binary" | "reduce">]: Cas
   crossEntropyGrad: crossEntropyGradCase,
 };
 
-const specials: Readonly<Record<string, CaseMaker>> = {
+/** Parts of an op's meaning that its own draws seldom reach. */
+const parts: Readonly<Record<string, CaseMaker>> = {
   "cast/special": { op: "cast", calls: castSpecialCase, special: true },
   "unary/special": { op: "unary", calls: unarySpecialCase, special: true },
   "binary/special": { op: "binary", calls: binarySpecialCase, special: true },
   "reduce/special": { op: "reduce", calls: reduceSpecialCase, special: true },
+  "topK/sort": { op: "topK", calls: topKSortCase },
   "topK/nan": { op: "topK", calls: topKNanCase, special: true },
   "quantize/special": { op: "quantize", calls: quantizeSpecialCase, special: true },
 };
@@ -114,5 +116,5 @@ export const everyCase: ReadonlyMap<string, CaseMaker> = /* @__PURE__ */ new Map
   ...named("unary", unaryOps, unaryCase),
   ...named("binary", binaryOps, binaryCase),
   ...named("reduce", reductions, reduceCase),
-  ...Object.entries(specials),
+  ...Object.entries(parts),
 ]);

@@ -25,6 +25,10 @@ describe("sequencePositions", () => {
   ])("refuses %s", (_, options) => {
     expect(() => sequencePositions(2, 2, options)).toThrow(ShapeError);
   });
+
+  test.each([-1, 0.5, NaN])("refuses to start at %s", (from) => {
+    expect(() => sequencePositions(1, 3, { start: [from] })).toThrow(IndexError);
+  });
 });
 
 describe("stepWithoutCache", () => {

@@ -202,6 +202,43 @@ describe("Qwen3", () => {
     cache.dispose();
   });
 
+  test("a sliding layer sees its window, a full one everything", async () => {
+    const last = async (change: Partial<Qwen3Config>, text: number[]): Promise<number[]> =>
+      numbers(modelOf(tinyConfig({ numHiddenLayers: 1, ...change })).forward([text], { logits: "last" }));
+    for (const [change, reach] of [
+      [{ slidingWindow: 2 }, 2],
+      [{ slidingWindow: 3, layerTypes: ["sliding_attention"] }, 3],
+      [{ slidingWindow: 2, layerTypes: ["full_attention"] }, 5],
+      // Layers of windows 2 and 2 pass on what is 1 + 1 tokens back.
+      [{ slidingWindow: 2, numHiddenLayers: 2 }, 3],
+      [{ slidingWindow: 2, numHiddenLayers: 2, layerTypes: ["sliding_attention", "full_attention"] }, 5],
+    ] as const) {
+      const text = [1, 5, 2, 7, 3];
+      const before = await last(change, text);
+      for (let at = 0; at < 5; at++) {
+        const after = await last(
+          change,
+          text.map((id, t) => (t === at ? 9 : id)),
+        );
+        expect(
+          after.some((x, i) => x !== before[i]),
+          `${JSON.stringify(change)} at ${at}`,
+        ).toBe(at >= 5 - reach);
+      }
+    }
+  });
+
+  test("padding visits no expert", async () => {
+    const routings = new Map<number, Routing>();
+    const positions = sequencePositions(1, 3, { mask: [[0, 1, 1]] });
+    modelOf(tinyConfig()).forward([[1, 2, 3]], { positions, routings });
+    expect(routings.size).toBe(2);
+    for (const { experts, weights } of routings.values()) {
+      expect((await numbers(experts)).map((e) => e >= 0)).toEqual([false, false, true, true, true, true]);
+      expect((await numbers(weights)).slice(0, 2)).toEqual([0, 0]);
+    }
+  });
+
   test("the toy preset runs", async () => {
     await expectNoLeak(backend, async () => {
       const model = modelOf(presets.toy);

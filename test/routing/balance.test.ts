@@ -200,6 +200,13 @@ describe("loadBalancingLoss", () => {
   });
 });
 
+test("where no row counts, every router loss is 0", async () => {
+  const routings = routingsOf([rowsOf(1, 3, 4)], 2);
+  const rowMask = mask(backend, [0, 0, 0], [1, 3]);
+  expect(await value(loadBalancingLoss(routings, { rowMask }))).toBe(0);
+  expect(await value(routerZLoss(routings, { rowMask }))).toBe(0);
+});
+
 describe("routerZLoss", () => {
   test("is the mean over counted rows of all layers of logsumexp^2", async () => {
     const layers = [rowsOf(1, 3, 4), rowsOf(2, 3, 4), [[80, 80, 80, 80], [-90, -91, -90, -93], [0, 0, 0, 0]]]; // prettier-ignore

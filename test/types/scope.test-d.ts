@@ -3,6 +3,7 @@ import {
   add,
   loadBalancingLoss,
   matmul,
+  record,
   scope,
   TopKRouter,
   valueAndGrad,
@@ -22,6 +23,9 @@ void scope(async () => add(x, x));
 void scope(async () => {});
 // @ts-expect-error: nor a promise made by hand
 void scope(() => x.data());
+
+// @ts-expect-error: nor is a recorded step
+void record(x.backend, async () => add(x, x));
 
 // Results keep their type.
 export const one: Tensor = scope(() => add(x, x));

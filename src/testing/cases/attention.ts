@@ -10,7 +10,7 @@ import { matrix, plainOf } from "./linear.js";
 import { attentionAttrs, spoilUnused, tables } from "./visibility.js";
 
 export const headSize: fc.Arbitrary<number> = fc.constantFrom(1, 2, 3, 4, 5, 8, 9, 16, 17, 32);
-export const tokens: fc.Arbitrary<number> = fc.constantFrom(1, 2, 3, 4, 5, 8, 9, 0);
+export const tokens: fc.Arbitrary<number> = fc.constantFrom(1, 2, 3, 4, 5, 8, 9, 17, 33, 0);
 export const keyRows: fc.Arbitrary<number> = fc.constantFrom(1, 2, 3, 4, 5, 8, 9, 17, 33, 0);
 
 export function attentionCase({ schemes, accuracy }: Features): fc.Arbitrary<DrawnCall> {

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import type { Random } from "../../core/random.js";
 import { crossEntropy } from "../../ops/cross-entropy.js";
-import { draw, extent, floats, positive, taste, type DrawnCall } from "../arbitraries.js";
+import { draw, extent, floats, level, positive, raised, taste, type DrawnCall } from "../arbitraries.js";
 import type { PlainOperand } from "../operands.js";
 
 /** Indices below V, and rows that do not count. */
@@ -12,9 +12,12 @@ export function targets(random: Random, R: number, V: number): PlainOperand {
 }
 
 export const crossEntropyCase = (): fc.Arbitrary<DrawnCall> =>
-  draw({ R: extent, V: positive, scale: fc.constantFrom(1, 8), taste }, ({ R, V, scale, taste }, random) => ({
-    inputs: [floats(random, [R, V], taste, scale), targets(random, R, V)],
-    run: ([logits, targets]) => [crossEntropy(logits, targets)],
-    params: [0],
-    smooth: taste === "normal",
-  }));
+  draw(
+    { R: extent, V: positive, scale: fc.constantFrom(1, 8), level, taste },
+    ({ R, V, scale, level, taste }, random) => ({
+      inputs: [raised(floats(random, [R, V], taste, scale), level), targets(random, R, V)],
+      run: ([logits, targets]) => [crossEntropy(logits, targets)],
+      params: [0],
+      smooth: taste === "normal",
+    }),
+  );

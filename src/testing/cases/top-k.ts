@@ -5,6 +5,7 @@ import { topK } from "../../ops/top-k.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { draw, extent, floats, lead, special, taste, type DrawnCall } from "../arbitraries.js";
 
+const long = fc.oneof(extent, fc.constantFrom(256, 257, 300));
 /** k as a share of the row. */
 const depth = fc.constantFrom(1, 0.5, 0.25, 0.75, 0);
 const kOf = (share: number, width: number): number => Math.round(share * width);
@@ -20,6 +21,13 @@ export const topKCase = (): fc.Arbitrary<DrawnCall> =>
     run: (inputs) => run(inputs, kOf(share, width)),
     params: [0],
     smooth: taste === "grid",
+  }));
+
+/** A whole sorted row, also a long one, with and without ties: k largest ones and all of them may be found in different ways. */
+export const topKSortCase = (): fc.Arbitrary<DrawnCall> =>
+  draw({ lead, width: long, taste }, ({ lead, width, taste }, random) => ({
+    inputs: [floats(random, [...lead, width], taste)],
+    run: (inputs) => run(inputs, width),
   }));
 
 /** With NaN and infinities; where these mean nothing, indices are still distinct and in range. */

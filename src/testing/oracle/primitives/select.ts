@@ -1,7 +1,7 @@
 // Elementwise choice. Where the condition itself is in doubt the bound covers both choices.
 import type { Kernel } from "../../../backends/backend.js";
 import { broadcastStrides, contents, move, positions } from "../cells.js";
-import { oracleStorage } from "../memory.js";
+import { kinds, oracleStorage } from "../memory.js";
 
 export const select: Kernel<"select", void> = ([condition, a, b], [y]) => {
   const chosen = contents(condition);
@@ -19,12 +19,13 @@ export const select: Kernel<"select", void> = ([condition, a, b], [y]) => {
   }
   if (chosen.bound.every((bound) => bound === 0)) return;
   const [ofA, ofB] = [contents(a), contents(b)];
-  const { bound } = oracleStorage(y.storage);
+  const { value, bound, kind } = oracleStorage(y.storage);
   for (const i of places) {
     if (chosen.bound[atC[i]] === 0) continue;
-    const gap = Math.abs(ofA.value[atA[i]] - ofB.value[atB[i]]);
-    const other = takesA[i] ? ofB.bound[atB[i]] : ofA.bound[atA[i]];
-    const both = Math.max(bound[y.offset + i], gap + other);
+    const [p, q, dp, dq] = [ofA.value[atA[i]], ofB.value[atB[i]], ofA.bound[atA[i]], ofB.bound[atB[i]]];
+    const both = takesA[i] ? Math.max(dp, Math.abs(p - q) + dq) : Math.max(dq, Math.abs(p - q) + dp);
+    value[y.offset + i] = takesA[i] ? p : q;
     bound[y.offset + i] = Number.isNaN(both) ? Infinity : both;
+    kind[y.offset + i] = y.dtype === "f32" ? kinds.float : kinds.word;
   }
 };

@@ -1,0 +1,29 @@
+// Every example runs in a process of its own, as a reader would run it, and shows what it promises.
+import { execFile } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { resolve } from "node:path";
+import { promisify } from "node:util";
+import { expect, test } from "vitest";
+
+const folder = resolve(import.meta.dirname, "../../examples");
+
+/** By file, what its output must say. */
+const promises: Readonly<Record<string, readonly RegExp[]>> = {
+  "01-attention-block.ts": [/block: f32\[1,6,64\] -> f32\[1,6,64\]/, /tokens that see the last one: 5, of 0 to 5/],
+  "02-moe-layer.ts": [
+    /before: the busiest expert has [4-8]\.\d\d/,
+    /after: the busiest expert has [12]\.\d\d times the mean load, 0 are idle/,
+  ],
+  "03-decode-with-cache.ts": [/holds 38 tokens/, /at once: (0e\+0|\d\.\de-(0?[6-9]|\d\d))\n/, /model: (\d+ ?){8}\n/],
+  "05-your-own-router.ts": [/threshold 0: 4\.00 experts per token/, /threshold 0\.2: [12]\.\d\d experts per token/],
+};
+
+test("every example is listed here", () => {
+  expect(readdirSync(folder).filter((name) => name.endsWith(".ts"))).toEqual(Object.keys(promises));
+});
+
+test.concurrent.each(Object.entries(promises))("%s", async (name, expected) => {
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, ["--import", "tsx", resolve(folder, name)]);
+  for (const promise of expected) expect(stdout).toMatch(promise);
+  expect(stderr).toBe("");
+});
