@@ -60,6 +60,12 @@ export const fewPositive: fc.Arbitrary<number> = fc.constantFrom(1, 2, 3, 4);
 /** The same, and now and then 0. */
 export const extent: fc.Arbitrary<number> = orZero(positive);
 export const few: fc.Arbitrary<number> = orZero(fewPositive);
+/** Rows of a matrix that is read in panels. */
+export const outputs: fc.Arbitrary<number> = fc.oneof(
+  { withCrossShrink: true },
+  { arbitrary: extent, weight: 3 },
+  { arbitrary: fc.constantFrom(65, 67, 128, 129), weight: 1 },
+);
 
 function orZero(size: fc.Arbitrary<number>): fc.Arbitrary<number> {
   return fc.oneof({ withCrossShrink: true }, { arbitrary: size, weight: 15 }, { arbitrary: fc.constant(0), weight: 1 });
@@ -72,7 +78,7 @@ export const shapes: fc.Arbitrary<number[]> = fc.oneof(
   fc.array(few, { maxLength: 4 }),
   fc.tuple(few, extent).map(([a, b]) => [a, b]),
   fc.tuple(few, fewPositive, extent).map(([a, b, c]) => [a, b, c]),
-  fc.tuple(extent, few).map(([a, b]) => [a, b]),
+  fc.tuple(fewPositive, few, fewPositive, extent).map(([a, b, c, d]) => [a, b, c, d]),
 );
 export const epsilon: fc.Arbitrary<number> = fc.constantFrom(1e-6, 1e-5, 1e-2);
 export const ropeLayout: fc.Arbitrary<"half" | "interleaved"> = fc.constantFrom("half", "interleaved");

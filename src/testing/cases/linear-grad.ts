@@ -1,7 +1,7 @@
 // linearGrad: any stored weight, and any of the three gradients left out.
 import fc from "fast-check";
 import { linearGrad } from "../../ops/linear-grad.js";
-import { draw, extent, floats, lead, taste, type DrawnCall } from "../arbitraries.js";
+import { draw, extent, floats, lead, outputs, taste, type DrawnCall } from "../arbitraries.js";
 import { storedAs } from "../packings.js";
 import { matrix } from "./linear.js";
 
@@ -10,7 +10,7 @@ export const linearGradCase = (): fc.Arbitrary<DrawnCall> =>
     {
       lead,
       width: extent,
-      out: extent,
+      out: outputs,
       stored: storedAs,
       wants: fc.constantFrom(...([7, 1, 2, 4, 3, 5] as const)),
       taste,
