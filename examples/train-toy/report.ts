@@ -73,8 +73,11 @@ ${figure(
 
 <section>
 <h2>Who gets the tokens</h2>
-<p>Left alone, a router soon sends everything to a few experts. The load-balancing loss, here with weight ${settings.aux}, works against
-that. Each column below is a thirtieth of the run, each row an expert.</p>
+<p>Left alone, a router soon sends everything to a few experts. ${
+    settings.aux === 0
+      ? "This run left it alone: the load-balancing loss had weight 0."
+      : `The load-balancing loss, here with weight ${settings.aux}, works against that.`
+  } Each column below is a thirtieth of the run, each row an expert.</p>
 <div class="legend">${heatMapLegend(400)}<p class="muted">Load relative to the fair share, by colour.</p></div>
 <div class="grid">
 ${history.loads

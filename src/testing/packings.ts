@@ -89,16 +89,17 @@ export const schemeChoice: fc.Arbitrary<SchemeChoice> = fc.record({
 });
 
 /** How a matrix is stored: plain as often as packed. */
-export const storedAs: fc.Arbitrary<SchemeChoice | undefined> = fc.option(schemeChoice, { nil: undefined, freq: 1 });
+export const storedAs: fc.Arbitrary<SchemeChoice | undefined> = orPlain(schemeChoice);
 
 /** How a pool of keys or values is stored: by a scheme that encodes each token by itself and that the backend lists. */
-export const poolStoredAs = (listed: Readonly<Record<string, string>>): fc.Arbitrary<SchemeChoice | undefined> =>
-  fc.option(
-    fc
-      .constantFrom(...Object.keys(schemes).filter((name) => name in listed))
-      .map((scheme) => ({ scheme, liked: false })),
-    { nil: undefined, freq: 1 },
-  );
+export function poolStoredAs(listed: Readonly<Record<string, string>>): fc.Arbitrary<SchemeChoice | undefined> {
+  const names = Object.keys(schemes).filter((name) => name in listed);
+  return orPlain(fc.constantFrom(...names).map((scheme) => ({ scheme, liked: false })));
+}
+
+function orPlain(stored: fc.Arbitrary<SchemeChoice>): fc.Arbitrary<SchemeChoice | undefined> {
+  return fc.oneof({ withCrossShrink: true }, fc.constant(undefined), stored);
+}
 
 /** Random numbers stored by a scheme: encoded where it can, else random codes. */
 export function packedOperand(

@@ -1,6 +1,6 @@
 // The suite itself: bugs planted in kernels are caught, by the law that they break, with the smallest call and a line that shows it again.
 import { beforeAll, describe, expect, test } from "vitest";
-import { DECLINED, type Backend, type Kernels, type OpName } from "../../src/backends/backend.js";
+import { DECLINED, type Backend, type OpName } from "../../src/backends/backend.js";
 import { cpu } from "../../src/backends/cpu/index.js";
 import { floats, ints, words } from "../../src/backends/cpu/read.js";
 import type { View } from "../../src/core/view.js";
@@ -29,7 +29,7 @@ function planted(op: OpName, plant: Plant): Backend {
       outputs,
       attrs as never,
     );
-  return { ...honest, kernels: { ...honest.kernels, [op]: wrong } as unknown as Kernels };
+  return { ...honest, kernels: { ...honest.kernels, [op]: wrong } };
 }
 
 /** What the case says of a backend; undefined if it passes. */

@@ -1,19 +1,19 @@
 // adamW: first and later steps, with and without decay, gradients scaled.
-import fc from "fast-check";
+import type fc from "fast-check";
 import { adamW } from "../../ops/adam-w.js";
-import { draw, epsilon, floats, shapes, taste, type DrawnCall } from "../arbitraries.js";
+import { among, draw, epsilon, floats, shapes, taste, type DrawnCall } from "../arbitraries.js";
 
 export const adamWCase = (): fc.Arbitrary<DrawnCall> =>
   draw(
     {
       shape: shapes,
-      step: fc.constantFrom(1, 2, 1000),
-      rate: fc.constantFrom(1e-3, 0.1),
-      scale: fc.constantFrom(1, 0.3),
-      beta1: fc.constantFrom(0.9, 0),
-      beta2: fc.constantFrom(0.99, 0.999),
+      step: among(1, 2, 1000),
+      rate: among(1e-3, 0.1),
+      scale: among(1, 0.3),
+      beta1: among(0.9, 0),
+      beta2: among(0.99, 0.999),
       eps: epsilon,
-      decay: fc.constantFrom(0, 0.1),
+      decay: among(0, 0.1),
       taste,
     },
     ({ shape, step, rate, scale, beta1, beta2, eps, decay, taste }, random) => {

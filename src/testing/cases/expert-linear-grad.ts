@@ -1,7 +1,7 @@
 // expertLinearGrad: one row for all slots or one each, empty slots, experts that nobody chose, any stored weight.
 import fc from "fast-check";
 import { expertLinearGrad } from "../../ops/expert-linear-grad.js";
-import { draw, extent, few, fewPositive, floats, rowIndices, taste, type DrawnCall } from "../arbitraries.js";
+import { among, draw, extent, few, fewPositive, floats, rowIndices, taste, type DrawnCall } from "../arbitraries.js";
 import { storedAs } from "../packings.js";
 import { matrix } from "./linear.js";
 
@@ -9,7 +9,7 @@ export const expertLinearGradCase = (): fc.Arbitrary<DrawnCall> =>
   draw(
     {
       ...{ R: few, k: fewPositive, E: fewPositive, width: extent, out: extent },
-      ...{ each: fc.boolean(), stored: storedAs, wants: fc.constantFrom(3, 1, 2), taste },
+      ...{ each: fc.boolean(), stored: storedAs, wants: among(3, 1, 2), taste },
     },
     ({ R, k, E, width, out, each, stored, wants, taste }, random) => ({
       inputs: [

@@ -1,7 +1,18 @@
 // linear: any stored weight, with and without a bias, f32 and q8 activations, any number of axes before the last.
 import fc from "fast-check";
 import { linear } from "../../ops/linear.js";
-import { activations, draw, extent, floats, lead, outputs, taste, type DrawnCall, type Taste } from "../arbitraries.js";
+import {
+  activations,
+  among,
+  draw,
+  extent,
+  floats,
+  lead,
+  outputs,
+  taste,
+  type DrawnCall,
+  type Taste,
+} from "../arbitraries.js";
 import type { Random } from "../../core/random.js";
 import type { Shape } from "../../core/shape.js";
 import { isPacked, type HostOperand } from "../operands.js";
@@ -21,7 +32,7 @@ export const linearCase = (): fc.Arbitrary<DrawnCall> =>
     {
       lead,
       width: extent,
-      blocks: fc.constantFrom(0, 0, 1),
+      blocks: among(0, 0, 1),
       out: outputs,
       bias: fc.boolean(),
       activations,

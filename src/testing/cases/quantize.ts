@@ -5,7 +5,7 @@ import { dequantize } from "../../ops/dequantize.js";
 import { quantize } from "../../ops/quantize.js";
 import { schemes } from "../../quant/schemes/schemes.js";
 import type { Tensor } from "../../tensor/tensor.js";
-import { draw, extent, floats, lead, special, taste, type DrawnCall } from "../arbitraries.js";
+import { among, draw, extent, floats, lead, special, taste, type DrawnCall } from "../arbitraries.js";
 import type { Handle } from "../operands.js";
 
 const listed = ({ schemes: known }: Features): fc.Arbitrary<string> =>
@@ -18,7 +18,7 @@ function run([x]: readonly Handle[], scheme: string): readonly Tensor[] {
 
 export const quantizeCase = (features: Features): fc.Arbitrary<DrawnCall> =>
   draw(
-    { lead, width: extent, blocks: fc.constantFrom(0, 0, 1, 2), scheme: listed(features), taste, halves: fc.boolean() },
+    { lead, width: extent, blocks: among(0, 0, 1, 2), scheme: listed(features), taste, halves: fc.boolean() },
     ({ lead, width, blocks, scheme, taste, halves }, random) => {
       const x = floats(random, [...lead, 32 * blocks + width], taste);
       // With 127 (or -8) as the extreme of each block the scale is 1, and halves lie between two codes.

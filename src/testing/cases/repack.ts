@@ -6,7 +6,7 @@ import { dequantize } from "../../ops/dequantize.js";
 import { repack } from "../../ops/repack.js";
 import { schemes } from "../../quant/schemes/schemes.js";
 import type { PackedTensor } from "../../tensor/packed-tensor.js";
-import { draw, extent, few, lead, type DrawnCall } from "../arbitraries.js";
+import { among, draw, extent, few, lead, type DrawnCall } from "../arbitraries.js";
 import { packedOperand } from "../packings.js";
 
 export function repackCase({ schemes: listed }: Features): fc.Arbitrary<DrawnCall> {
@@ -16,7 +16,7 @@ export function repackCase({ schemes: listed }: Features): fc.Arbitrary<DrawnCal
       lead,
       rows: few,
       width: extent,
-      blocks: fc.constantFrom(0, 1, 2),
+      blocks: among(0, 1, 2),
       scheme: known,
     },
     ({ lead, rows, width, blocks, scheme }, random) => ({

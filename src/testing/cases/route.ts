@@ -12,7 +12,7 @@ import { softmax } from "../../ops/softmax.js";
 import { topK } from "../../ops/top-k.js";
 import { sigmoid } from "../../ops/unary.js";
 import type { Tensor } from "../../tensor/tensor.js";
-import { draw, few, floats, positive, taste, type DrawnCall } from "../arbitraries.js";
+import { among, draw, few, floats, positive, taste, type DrawnCall } from "../arbitraries.js";
 import type { Handle } from "../operands.js";
 import { distinctRows } from "./top-k.js";
 
@@ -22,7 +22,7 @@ export const routeCase = (): fc.Arbitrary<DrawnCall> =>
   draw(
     {
       ...{ R: few, E: positive, k: positive, bias: fc.boolean(), score },
-      ...{ normalize: fc.boolean(), scale: fc.constantFrom(1, 2.5), taste },
+      ...{ normalize: fc.boolean(), scale: among(1, 2.5), taste },
     },
     ({ R, E, k: wanted, bias, score, normalize, scale, taste }, random) => {
       const attrs = { k: Math.min(wanted, E), score, normalize, scale };

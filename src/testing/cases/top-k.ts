@@ -3,11 +3,11 @@ import fc from "fast-check";
 import type { Features } from "../../backends/backend.js";
 import { topK } from "../../ops/top-k.js";
 import type { Tensor } from "../../tensor/tensor.js";
-import { draw, extent, floats, lead, special, taste, type DrawnCall } from "../arbitraries.js";
+import { among, draw, extent, floats, lead, special, taste, type DrawnCall } from "../arbitraries.js";
 
-const long = fc.oneof(extent, fc.constantFrom(256, 257, 300));
+const long = fc.oneof(extent, among(256, 257, 300));
 /** k as a share of the row. */
-const depth = fc.constantFrom(1, 0.5, 0.25, 0.75, 0);
+const depth = among(1, 0.5, 0.25, 0.75, 0);
 const kOf = (share: number, width: number): number => Math.round(share * width);
 
 function run([x]: readonly Tensor[], k: number): readonly Tensor[] {

@@ -4,14 +4,14 @@ import fc from "fast-check";
 import type { AttentionAttrs } from "../../backends/backend.js";
 import type { Random } from "../../core/random.js";
 import type { PlainOperand } from "../operands.js";
-import { integers } from "../arbitraries.js";
+import { among, integers } from "../arbitraries.js";
 
 export const attentionAttrs: fc.Arbitrary<AttentionAttrs> = fc.record({
-  scale: fc.constantFrom(0.5, 1, 0.125),
+  scale: among(0.5, 1, 0.125),
   causal: fc.boolean(),
-  window: fc.constantFrom(0, 1, 2, 3, 8),
-  sinks: fc.constantFrom(0, 0, 1, 2),
-  softcap: fc.constantFrom(0, 0, 2, 30),
+  window: among(0, 1, 2, 3, 8),
+  sinks: among(0, 0, 1, 2),
+  softcap: among(0, 0, 2, 30),
 });
 
 /** The rule of the contract for one pair: (position, segment) of a query and of a key. */

@@ -1,0 +1,49 @@
+// `npm run conformance -- [--backend B] [--seed N] [--runs M] [--only CASE,CASE] [--path P]`: runs the exported suite against one backend and
+// prints a line per case. Exit code 1 if a law is broken.
+import { parseArgs } from "node:util";
+import { openBackend, type BackendName } from "qwen-blocks/auto";
+import { conformanceCases } from "qwen-blocks/testing";
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      backend: { type: "string", default: "cpu" },
+      seed: { type: "string", default: "1" },
+      runs: { type: "string", default: "100" },
+      only: { type: "string" },
+      path: { type: "string" },
+    },
+  });
+  const { backend } = await openBackend({ prefer: values.backend as BackendName });
+  if (backend.name !== values.backend) throw new Error(`--backend: ${values.backend} must open, got ${backend.name}`);
+  const options = {
+    seed: Number(values.seed),
+    runs: Number(values.runs),
+    only: values.only?.split(","),
+    path: values.path,
+  };
+  let broken = 0;
+  const cases = conformanceCases(backend, options);
+  for (const { name, run } of cases) {
+    const start = performance.now();
+    const problem = await run().then(
+      () => undefined,
+      (error: unknown) => (error instanceof Error ? error.message : String(error)),
+    );
+    if (problem !== undefined) broken++;
+    console.log(
+      `${problem === undefined ? "ok    " : "BROKEN"} ${name.padEnd(32)} ${(performance.now() - start).toFixed(0)} ms`,
+    );
+    if (problem !== undefined) console.log(problem.replace(/^/gm, "       "));
+  }
+  console.log(
+    `${backend.name}, seed ${options.seed}, ${options.runs} calls per op: ${cases.length - broken} of ${cases.length} cases hold`,
+  );
+  await backend[Symbol.asyncDispose]();
+  return broken === 0 ? 0 : 1;
+}
+
+process.exitCode = await main().catch((error: unknown) => {
+  console.error(error instanceof Error ? error.message : error);
+  return 1;
+});
