@@ -111,7 +111,9 @@ export function packedOperand(
 ): PackedOperand {
   if (Object.hasOwn(schemes, name)) {
     const scheme = schemes[name];
-    return { shape, scheme, parts: scheme.encode(floats(random, shape, of, scale).data as Float32Array, shape), liked };
+    // What f16 can hold, as a number or as the scale of a block.
+    const { data } = floats(random, shape, of, of === "wide" ? scale * 2 ** -8 : scale);
+    return { shape, scheme, parts: scheme.encode(data as Float32Array, shape), liked };
   }
   const scheme = unlisted[name];
   return { shape, scheme, parts: scheme.parts.map((part, i) => partWords(random, scheme, part, i, shape)), liked };
