@@ -16,6 +16,8 @@ export interface Drawn {
   readonly params?: readonly number[];
   /** Whether the outputs are smooth around the inputs, so that finite differences mean something. */
   readonly smooth?: boolean;
+  /** Whether the gradient counts a rounding as the identity, so that it is no slope, and not what the composite's would be. */
+  readonly straightThrough?: boolean;
   /** The inputs that a writer changes. */
   readonly targets?: readonly number[];
   /** What the outputs should be, given the index outputs that the backend chose; in place of `run` on the oracle. */

@@ -5,7 +5,7 @@ import { ConfigError } from "../core/errors.js";
 import type { DrawnCall } from "./arbitraries.js";
 import { benchOf, type Bench } from "./bench.js";
 import { everyCase, type CaseMaker } from "./every-case.js";
-import { obey } from "./laws.js";
+import { obey } from "./obey.js";
 import { showOperand } from "./operands.js";
 import { wholeBackendCases } from "./whole-backend.js";
 

@@ -9,7 +9,7 @@ import { f32ToBf16, f32ToF16 } from "../quant/schemes/float-codes.js";
 import { groupWidth, partSpecs, type Part, type Scheme, type Words } from "../quant/schemes/scheme.js";
 import { schemes } from "../quant/schemes/schemes.js";
 import { floats, type Taste } from "./arbitraries.js";
-import type { PackedOperand } from "./operands.js";
+import { isPacked, type HostOperand, type PackedOperand } from "./operands.js";
 
 type Form = Omit<Scheme, "name" | "encode">;
 
@@ -137,3 +137,12 @@ function code(random: Random, { as, bits }: Part): number {
   const drawn = random.integer(2 ** bits);
   return as === "e4m3" && (drawn & 0x7f) === 0x7f ? 0 : drawn;
 }
+
+/** A plain or packed matrix. */
+export function matrix(random: Random, shape: Shape, stored: SchemeChoice | undefined, of: Taste): HostOperand {
+  return stored ? packedOperand(random, shape, stored, of) : floats(random, shape, of);
+}
+
+/** The operands among `places` that gradients may be taken by. */
+export const plainOf = (inputs: readonly HostOperand[], places: readonly number[]): number[] =>
+  places.filter((i) => inputs[i] !== undefined && !isPacked(inputs[i]));

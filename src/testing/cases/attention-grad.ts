@@ -4,10 +4,9 @@ import type { Features } from "../../backends/backend.js";
 import { attentionGrad } from "../../ops/attention-grad.js";
 import { attention } from "../../ops/attention.js";
 import { among, draw, few, fewPositive, floats, taste, type DrawnCall } from "../arbitraries.js";
-import { poolStoredAs } from "../packings.js";
+import { matrix, poolStoredAs } from "../packings.js";
 import { headSize, keyRows, tokens } from "./attention.js";
-import { matrix } from "./linear.js";
-import { attentionAttrs, tables } from "./visibility.js";
+import { attentionAttrs, tables } from "../visibility.js";
 
 export function attentionGradCase({ schemes }: Features): fc.Arbitrary<DrawnCall> {
   const stored = poolStoredAs(schemes);

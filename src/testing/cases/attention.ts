@@ -5,9 +5,8 @@ import type { Features } from "../../backends/backend.js";
 import { attention } from "../../ops/attention.js";
 import { among, draw, few, fewPositive, floats, taste, type DrawnCall } from "../arbitraries.js";
 import { isPacked } from "../operands.js";
-import { poolStoredAs } from "../packings.js";
-import { matrix, plainOf } from "./linear.js";
-import { attentionAttrs, spoilUnused, tables } from "./visibility.js";
+import { matrix, plainOf, poolStoredAs } from "../packings.js";
+import { attentionAttrs, spoilUnused, tables } from "../visibility.js";
 
 export const headSize: fc.Arbitrary<number> = among(1, 2, 3, 4, 5, 8, 9, 16, 17, 32);
 export const tokens: fc.Arbitrary<number> = among(1, 2, 3, 4, 5, 8, 9, 17, 33, 0);

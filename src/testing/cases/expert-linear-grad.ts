@@ -2,8 +2,7 @@
 import fc from "fast-check";
 import { expertLinearGrad } from "../../ops/expert-linear-grad.js";
 import { among, draw, extent, few, fewPositive, floats, rowIndices, taste, type DrawnCall } from "../arbitraries.js";
-import { storedAs } from "../packings.js";
-import { matrix } from "./linear.js";
+import { matrix, storedAs } from "../packings.js";
 
 export const expertLinearGradCase = (): fc.Arbitrary<DrawnCall> =>
   draw(

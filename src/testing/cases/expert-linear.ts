@@ -12,8 +12,7 @@ import {
   taste,
   type DrawnCall,
 } from "../arbitraries.js";
-import { storedAs } from "../packings.js";
-import { matrix, plainOf } from "./linear.js";
+import { matrix, plainOf, storedAs } from "../packings.js";
 
 export const expertLinearCase = (): fc.Arbitrary<DrawnCall> =>
   draw(
@@ -30,7 +29,8 @@ export const expertLinearCase = (): fc.Arbitrary<DrawnCall> =>
       return {
         inputs,
         run: ([x, weight, experts]) => [expertLinear(x, weight, experts, { activations })],
-        params: activations === "q8" ? [] : plainOf(inputs, [0, 1]),
+        params: plainOf(inputs, [0, 1]),
+        straightThrough: activations === "q8",
         smooth: taste === "normal",
       };
     },

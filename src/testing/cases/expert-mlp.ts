@@ -12,8 +12,7 @@ import {
   taste,
   type DrawnCall,
 } from "../arbitraries.js";
-import { storedAs } from "../packings.js";
-import { matrix, plainOf } from "./linear.js";
+import { matrix, plainOf, storedAs } from "../packings.js";
 
 export const expertMlpCase = (): fc.Arbitrary<DrawnCall> =>
   draw(
@@ -32,7 +31,8 @@ export const expertMlpCase = (): fc.Arbitrary<DrawnCall> =>
       return {
         inputs,
         run: ([x, gateUp, down, experts, weights]) => [expertMlp(x, gateUp, down, experts, weights, { activations })],
-        params: activations === "q8" ? [] : plainOf(inputs, [0, 1, 2, 4]),
+        params: plainOf(inputs, [0, 1, 2, 4]),
+        straightThrough: activations === "q8",
         smooth: taste === "normal",
       };
     },

@@ -2,8 +2,7 @@
 import fc from "fast-check";
 import { linearGrad } from "../../ops/linear-grad.js";
 import { draw, extent, floats, lead, outputs, taste, type DrawnCall } from "../arbitraries.js";
-import { storedAs } from "../packings.js";
-import { matrix } from "./linear.js";
+import { matrix, storedAs } from "../packings.js";
 
 export const linearGradCase = (): fc.Arbitrary<DrawnCall> =>
   draw(

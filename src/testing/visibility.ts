@@ -1,10 +1,10 @@
 // The tables of attention, drawn over everything they can say: positions in any order, hidden keys and absent queries, segments, global
 // tokens, slots that are shared or nowhere, and ranges of rows as wide as the caller may promise or wider.
 import fc from "fast-check";
-import type { AttentionAttrs } from "../../backends/backend.js";
-import type { Random } from "../../core/random.js";
-import type { PlainOperand } from "../operands.js";
-import { among, integers } from "../arbitraries.js";
+import type { AttentionAttrs } from "../backends/backend.js";
+import type { Random } from "../core/random.js";
+import type { PlainOperand } from "./operands.js";
+import { among, integers } from "./arbitraries.js";
 
 export const attentionAttrs: fc.Arbitrary<AttentionAttrs> = fc.record({
   scale: among(0.5, 1, 0.125),
