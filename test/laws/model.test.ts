@@ -1,9 +1,10 @@
 // Laws of whole decoders of drawn configurations: chunking, batching and the means of computing change nothing beyond rounding.
-import { disposeAll, Qwen3, sequencePositions, type Backend, type Kernels, type Qwen3Config } from "qwen-blocks";
+import { disposeAll, Qwen3, sequencePositions, type Backend, type Kernels } from "qwen-blocks";
 import { cpu } from "qwen-blocks/cpu";
 import fc from "fast-check";
 import { beforeAll, expect, test } from "vitest";
-import { livelyWeights, tinyConfig } from "../models/tiny.js";
+import { livelyWeights } from "../models/tiny.js";
+import { configs } from "./drawn-configs.js";
 import { expectNoLeak, expectWithin, numbers, u } from "../tensor/numbers.js";
 
 let backend: Backend;
@@ -18,24 +19,6 @@ beforeAll(async () => {
   composed = { ...backend, kernels: kernels as unknown as Kernels };
 });
 
-const configs: fc.Arbitrary<Qwen3Config> = fc
-  .record({
-    Hkv: fc.integer({ min: 1, max: 2 }),
-    G: fc.integer({ min: 1, max: 3 }),
-    headDim: fc.constantFrom(2, 4),
-    layers: fc.integer({ min: 1, max: 3 }),
-    tieWordEmbeddings: fc.boolean(),
-    attentionBias: fc.boolean(),
-    normTopkProb: fc.boolean(),
-    numExperts: fc.integer({ min: 1, max: 5 }),
-    k: fc.nat(4),
-    decoderSparseStep: fc.integer({ min: 1, max: 2 }),
-    slidingWindow: fc.option(fc.integer({ min: 1, max: 4 }), { nil: undefined }),
-  })
-  .map(
-    ({ Hkv, G, layers, k, ...rest }) =>
-    tinyConfig({ ...rest, numKeyValueHeads: Hkv, numAttentionHeads: G * Hkv, numHiddenLayers: layers, numExpertsPerTok: 1 + (k % rest.numExperts) }), // prettier-ignore
-  );
 const text = fc.array(fc.nat(10), { minLength: 1, maxLength: 7 });
 
 async function logits(model: Qwen3, ...args: Parameters<Qwen3["forward"]>): Promise<number[]> {
