@@ -1,6 +1,6 @@
 // `npm run mutants [-- --only TEXT]`: applies each wrong change of mutants.json to a scratch copy and runs the tests that can see it. A change
 // that no test notices has survived; then the exit code is 1.
-import { execFile } from "node:child_process";
+import { spawn } from "node:child_process";
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -74,13 +74,24 @@ async function fateOf(scratch: string, { file, find, replace, tests }: Mutant): 
 /** The output of a run in which a test failed, or nothing. Tests that could not run at all count as failed. */
 function testsFail(cwd: string, tests: readonly string[]): Promise<string | undefined> {
   const vitest = join(cwd, "node_modules/vitest/vitest.mjs");
+  const child = spawn(process.execPath, [vitest, "run", "--bail=1", ...tests], { cwd, detached: true });
+  const output: Buffer[] = [];
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => output.push(chunk));
+  // A wrong change may never end: the whole group goes, workers included.
+  const end = (): void => {
+    try {
+      process.kill(-(child.pid as number), "SIGKILL");
+    } catch {
+      // All of it has ended by itself.
+    }
+  };
+  const timer = setTimeout(end, 300_000);
   return new Promise((done) => {
-    execFile(
-      process.execPath,
-      [vitest, "run", "--bail=1", ...tests],
-      { cwd, maxBuffer: 2 ** 26, timeout: 300_000 },
-      (error, stdout, stderr) => done(error ? stdout + stderr : undefined),
-    );
+    child.on("exit", (code) => {
+      clearTimeout(timer);
+      end();
+      done(code === 0 ? undefined : Buffer.concat(output).toString());
+    });
   });
 }
 

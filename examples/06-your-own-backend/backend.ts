@@ -42,7 +42,7 @@ export function plain(): Backend {
     write: (storage, offset, data) => new Uint8Array(bufferOf(storage)).set(data, offset),
     async read(storage, offset, byteLength) {
       const copy = new Uint8Array(bufferOf(storage).slice(offset, offset + byteLength));
-      await new Promise((resolve) => setTimeout(resolve, 0)); // a turn of the event loop
+      await new Promise((resolve) => setImmediate(resolve)); // a turn of the event loop, without a timer's millisecond
       return copy;
     },
     usage: () => ({ buffers: live.size, bytes, scratch: 0 }),
@@ -88,23 +88,24 @@ const words = (view: View): Uint32Array => over(Uint32Array, view);
 const stridesOf = (shape: Shape): number[] => shape.map((_, axis) => sizeOf(shape.slice(axis + 1)));
 
 /** Where each element of `shape` lies, in row-major order, if a step along axis j is `strides[j]` elements long. */
-function places(shape: Shape, strides: readonly number[], first = 0): readonly number[] {
-  let all = [first];
+function places(shape: Shape, strides: readonly number[], first = 0): Uint32Array {
+  const all = new Uint32Array(sizeOf(shape)).fill(first);
   shape.forEach((extent, axis) => {
-    all = all.flatMap((place) => Array.from({ length: extent }, (_, i) => place + i * strides[axis]));
+    const inner = sizeOf(shape.slice(axis + 1));
+    for (let i = 0; i < all.length; i++) all[i] += (Math.floor(i / inner) % extent) * strides[axis];
   });
   return all;
 }
 
 /** Where each element of the box of `shape` at `starts` lies in `whole`. */
-function boxPlaces(whole: Shape, starts: readonly number[], shape: Shape): readonly number[] {
+function boxPlaces(whole: Shape, starts: readonly number[], shape: Shape): Uint32Array {
   const strides = stridesOf(whole);
   const first = starts.reduce((place, start, axis) => place + start * strides[axis], 0);
   return places(shape, strides, first);
 }
 
 /** Where each element of `shape` finds its operand, whose axes of extent 1 and missing axes repeat. */
-function broadcastPlaces(operand: Shape, shape: Shape): readonly number[] {
+function broadcastPlaces(operand: Shape, shape: Shape): Uint32Array {
   const strides = stridesOf(operand).map((stride, axis) => (operand[axis] === 1 ? 0 : stride));
   return places(shape, [...shape.slice(operand.length).map(() => 0), ...strides]);
 }

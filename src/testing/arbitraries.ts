@@ -97,14 +97,15 @@ export const anyType: fc.Arbitrary<"f32" | "i32" | "u32"> = fc.constantFrom("f32
 export type Taste = "normal" | "grid" | "ties" | "wide";
 export const taste: fc.Arbitrary<Taste> = fc.constantFrom("normal", "grid", "ties", "wide");
 
+/** The distance of neighbours on a grid; none is 0, and half a step moves a second operand away from the first. */
+export const GRID: number = 2 ** -5;
+
 /** f32 numbers of a taste. */
 export function floats(random: Random, shape: Shape, of: Taste = "normal", scale: number = 1): PlainOperand {
   const length = sizeOf(shape);
   const places = of === "grid" ? shuffled(random, length) : undefined;
-  // Grids of several operands are shifted against each other, so that their numbers differ as well.
-  const shift = of === "grid" ? random.uniform() / 2 : 0;
   const next = (i: number): number => {
-    if (places) return (places[i] - length / 2 + shift) / Math.max(length, 4);
+    if (places) return (places[i] - Math.floor(length / 2) + 0.25) * GRID;
     if (of === "ties") return random.integer(5) - 2;
     if (of === "normal") return random.normal();
     return random.integer(8) === 0 ? 0 : random.normal() * 2 ** (random.integer(41) - 20);

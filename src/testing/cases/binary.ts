@@ -18,7 +18,7 @@ import {
   xor,
 } from "../../ops/binary.js";
 import type { Tensor } from "../../tensor/tensor.js";
-import { anyType, anyWords, draw, floats, shapes, special, taste, type DrawnCall } from "../arbitraries.js";
+import { anyType, anyWords, draw, floats, GRID, shapes, special, taste, type DrawnCall } from "../arbitraries.js";
 
 const functions: Readonly<Record<BinaryOp, (a: Tensor, b: Tensor) => Tensor>> = {
   ...{ add, sub, mul, div, min: minimum, max: maximum, equal, less, and, or, xor, shiftLeft, shiftRight },
@@ -49,6 +49,7 @@ export const binaryCase = (op: BinaryOp): fc.Arbitrary<DrawnCall> =>
     if (op === "div")
       for (let i = 0; i < right.data.length; i++) if (Math.abs(right.data[i]) < 2 ** -20) right.data[i] = 1;
     const kinked = op === "min" || op === "max";
+    if (taste === "grid") right.data.forEach((x, i, data) => (data[i] = x + GRID / 2));
     return {
       inputs: [floats(random, a, taste), right],
       run: ([a, b]) => [functions[op](a, b)],

@@ -57,8 +57,8 @@ function quotient(y: number, b: number): number {
 }
 /** Of 1 / (1 + e) with e = exp(-x): the error of e counts by its share in 1 + e. (4 e, since x itself may be smaller by its bound.) */
 function sigmoid(x: number, y: number): number {
-  const share = x > 0 ? Math.min(1, 4 * Math.exp(-x)) : 1;
-  return Math.min(relative((3 + 2 * Math.abs(x)) * share + 0.5 + 2.5) * y + SMALLEST_NORMAL, 1);
+  const ofE = x > 0 ? exponential(x, Math.min(1, 4 * Math.exp(-x))) : relative(3 + 2 * Math.abs(x)) * y;
+  return Math.min(ofE + relative(0.5 + 2.5) * y + SMALLEST_NORMAL, 1);
 }
 
 /**

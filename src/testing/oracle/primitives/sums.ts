@@ -3,17 +3,20 @@ import type { Kernel } from "../../../backends/backend.js";
 import { sizeOf, stridesOf } from "../../../core/shape.js";
 import { blank, broadcastStrides, load, positions, store } from "../cells.js";
 import type { Profile } from "../profile.js";
-import { gamma, settled } from "../rounding.js";
+import { gamma, settled, unlimited } from "../rounding.js";
 
-/** The bound of a sum: what its terms bring along, plus `roundings` of the sum of their magnitudes. */
+/** What a term adds to the size of a sum. */
+const sizeOfTerm = (term: number): number => (Number.isFinite(term) ? Math.abs(term) : 0);
+
+/** The bound of a sum: what its terms bring along, plus `roundings` of the sum of the magnitudes of the finite ones. */
 function sumBound(profile: Profile, y: number, spread: number, size: number, roundings: number): number {
-  if (size + spread === 0) return 0;
   if (Number.isFinite(y)) {
+    if (size + spread === 0) return 0;
     const lost = roundings > 0 ? roundings * profile.underflow : 0;
     return settled(y, spread + gamma(profile, Math.max(roundings, 0)) * (size + spread) + lost);
   }
-  // Every order of summation meets the infinities and NaNs, but another may overflow on the way.
-  return profile.specials && spread === 0 && (Number.isNaN(y) || size === Infinity) ? 0 : Infinity;
+  // Every order of summation meets the infinities and NaNs, but another may overflow on the way to the other infinity.
+  return unlimited(profile, spread === 0 && (Number.isNaN(y) || settled(size, 0) === 0));
 }
 
 export const reduce =
@@ -47,7 +50,7 @@ export const reduce =
       const at = to[i];
       out.value[at] = float ? out.value[at] + value[i] : (out.value[at] + value[i]) | 0;
       out.bound[at] += bound[i];
-      size[at] += Math.abs(value[i]);
+      size[at] += sizeOfTerm(value[i]);
       if (value[i] !== 0 || bound[i] > 0) terms[at]++;
     }
     if (float) {
@@ -94,7 +97,7 @@ export const scan =
       if (exclusive) put();
       sums.value[at] = float ? sums.value[at] + value[i] : (sums.value[at] + value[i]) | 0;
       sums.spread[at] += bound[i];
-      sums.size[at] += Math.abs(value[i]);
+      sums.size[at] += sizeOfTerm(value[i]);
       if (value[i] !== 0 || bound[i] > 0) sums.terms[at]++;
       if (!exclusive) put();
     }
@@ -124,7 +127,7 @@ export const matmul =
             const [p, q, dp, dq] = [left.value[i], right.value[j], left.bound[i], right.bound[j]];
             const exact = Math.abs(p * q);
             value += p * q;
-            size += exact;
+            size += sizeOfTerm(exact);
             if (dp !== 0 || dq !== 0) spread += Math.abs(p) * dq + dp * Math.abs(q) + dp * dq;
             if (exact !== 0 || dp !== 0 || dq !== 0) terms++;
           }
