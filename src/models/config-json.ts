@@ -1,5 +1,6 @@
 // Reads and writes config.json as transformers 4 and 5 write it. Nothing is guessed: a field is read, known to be harmless, or an error.
 import { ConfigError, FormatError } from "../core/errors.js";
+import { parseJson, show } from "../io/json-text.js";
 import { JsonFields, sameJson, type JsonObject } from "./json-fields.js";
 import { checkConfig, noExperts, type ExpertFields, type LayerType, type Qwen3Config } from "./qwen3-config.js";
 import { ropeFromJson, ropeToJson } from "./rope-json.js";
@@ -24,6 +25,11 @@ const fixed: Readonly<Record<string, unknown>> = {
   tie_encoder_decoder: false,
   pruned_heads: {},
 };
+
+/** Deeper nesting is no config. */
+const maxDepth = 32;
+/** More layers than any model has. */
+const mostLayers = 10_000;
 
 const common = {
   vocabSize: "vocab_size",
@@ -132,12 +138,19 @@ function readWindow(fields: JsonFields, sparse: boolean): Pick<Qwen3Config, "sli
   if (window === undefined)
     throw new ConfigError("config.json: use_sliding_window is true, so sliding_window must be given");
   if (given !== undefined || sparse) return { slidingWindow: window, layerTypes: given };
-  const first = Number(firstSliding ?? fields.required("max_window_layers"));
-  if (first <= 0) return { slidingWindow: window };
-  const types = Array.from({ length: Number(fields.required("num_hidden_layers")) }, (_, layer): LayerType => {
+  const first = count("max_window_layers", firstSliding ?? fields.required("max_window_layers"));
+  if (first === 0) return { slidingWindow: window };
+  const length = count("num_hidden_layers", fields.required("num_hidden_layers"));
+  const types = Array.from({ length }, (_, layer): LayerType => {
     return layer < first ? "full_attention" : "sliding_attention";
   });
   return { slidingWindow: window, layerTypes: types };
+}
+
+/** A number of layers. @throws ConfigError unless it is an integer that a file may name without costing memory out of proportion */
+function count(field: string, value: unknown): number {
+  if (typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= mostLayers) return value;
+  throw new ConfigError(`config.json: ${field} must be an integer of 0 to ${mostLayers}, got ${show(value)}`);
 }
 
 function readExperts(fields: JsonFields): Record<keyof ExpertFields, unknown> {
@@ -154,14 +167,7 @@ function modelType(json: JsonObject): "qwen3" | "qwen3_moe" {
 }
 
 function asObject(json: unknown): JsonObject {
-  let value = json;
-  if (typeof json === "string") {
-    try {
-      value = JSON.parse(json);
-    } catch (cause) {
-      throw new FormatError("config.json: must be JSON", { cause });
-    }
-  }
+  const value = typeof json === "string" ? parseJson("config.json", json, maxDepth) : json;
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as JsonObject;
   throw new FormatError(`config.json: must be a JSON object, got ${Array.isArray(value) ? "a list" : String(value)}`);
 }

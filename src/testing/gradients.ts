@@ -144,10 +144,10 @@ async function checkSlope(
   const heightAt = async (step: number): Promise<Height> => {
     const handles = call.inputs.map((input) => upload(exact, input));
     params.forEach((param, i) => {
-      exact.assign(
-        handles[param],
-        Float64Array.from(given[i], (x, j) => x + step * direction[i][j]),
-      );
+      const moved = Float64Array.from(given[i], (x, j) => x + step * direction[i][j]);
+      // The step itself is rounded.
+      const slip = moved.map((x) => 2 ** -24 * Math.abs(x));
+      exact.assign(handles[param], moved, slip);
     });
     const outputs = await expectedOf(
       exact,
