@@ -42,7 +42,7 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     setupFiles: ["test/setup.ts"],
     provide: { fcSeed },
-    testTimeout: 20_000,
+    testTimeout: 60_000,
     reporters: ["default", new Summary(), ...(process.env.CI ? ["json"] : [])],
     outputFile: { json: "out/test-results.json" },
   },
