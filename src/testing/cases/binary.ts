@@ -1,5 +1,5 @@
 // binary: every function, broadcast in every way, over floats and both kinds of integers (which wrap; division by 0 gives 0).
-import fc from "fast-check";
+import type fc from "fast-check";
 import type { BinaryOp } from "../../backends/backend.js";
 import type { Random } from "../../core/random.js";
 import {
@@ -58,11 +58,9 @@ export const binaryCase = (op: BinaryOp): fc.Arbitrary<DrawnCall> =>
     };
   });
 
+/** NaN, infinities and zeros. Which of two operands min and max take, if one is NaN, is not part of the contract. */
 export const binarySpecialCase = (): fc.Arbitrary<DrawnCall> =>
-  draw(
-    { shape: shapes, op: fc.constantFrom(...(["add", "sub", "mul", "div", "equal", "less"] as const)) },
-    ({ shape, op }, random) => ({
-      inputs: [special(random, shape), special(random, shape)],
-      run: ([a, b]) => [functions[op](a, b)],
-    }),
-  );
+  draw({ shape: shapes }, ({ shape }, random) => ({
+    inputs: [special(random, shape), special(random, shape)],
+    run: ([a, b]) => (["add", "sub", "mul", "div", "equal", "less"] as const).map((op) => functions[op](a, b)),
+  }));
