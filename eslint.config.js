@@ -1,7 +1,7 @@
 import tseslint from "typescript-eslint";
 
 export default tseslint.config(
-  { ignores: ["dist", "out", "coverage", "docs/api"] },
+  { ignores: ["dist", "out", "coverage", "docs/api", "src/backends/wasm/assembly", "src/backends/wasm/binaries.ts"] },
   {
     files: ["**/*.ts"],
     extends: [tseslint.configs.recommendedTypeChecked],

@@ -40,6 +40,7 @@ export default defineConfig({
   resolve: { alias },
   test: {
     include: ["test/**/*.test.ts"],
+    globalSetup: ["test/assembly.ts"],
     setupFiles: ["test/setup.ts"],
     provide: { fcSeed },
     testTimeout: 60_000,

@@ -2,6 +2,7 @@
 import { BackendError, DisposedError, OutOfMemoryError } from "../../core/errors.js";
 import type { Storage } from "../../core/view.js";
 import type { Memory } from "../backend.js";
+import { turn } from "../turn.js";
 
 /** A multiple of 4 that every supported engine can allocate and cover with one typed array. */
 export const MAX_BUFFER_BYTES: number = 2 ** 32 - 8;
@@ -142,21 +143,4 @@ function expectRange(where: string, storage: CpuStorage, offset: number, byteLen
   throw new BackendError(
     `${where}: bytes must lie within the storage of ${storage.byteLength}, got ${offset} to ${offset + byteLength}`,
   );
-}
-
-/** Lets timers, signals and drawing happen: kernels run at once here, so a loop of awaits would never leave the microtask queue. */
-function turn(): Promise<void> {
-  const { setImmediate } = globalThis as { setImmediate?: (callback: () => void) => void };
-  return new Promise((resolve) => {
-    if (setImmediate !== undefined) {
-      setImmediate(resolve);
-      return;
-    }
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      resolve();
-    };
-    port2.postMessage(0);
-  });
 }

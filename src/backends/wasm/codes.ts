@@ -1,0 +1,14 @@
+// What a command does: its first word. Read by the kernels here and by assembly/tiles.ts, so this file is TypeScript and AssemblyScript at once.
+
+// products
+export const PACK = 1;
+export const GEMM = 2;
+export const GEMM_ROWS = 3;
+
+// primitives: 100 and up
+
+// rows and elements: 200 and up
+
+// attention: 300 and up
+
+// experts: 400 and up

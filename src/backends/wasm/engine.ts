@@ -1,0 +1,75 @@
+// Where kernels hand over their work: addresses of views, scratch memory, and the launch of a command on all threads.
+import { BackendError } from "../../core/errors.js";
+import type { View } from "../../core/view.js";
+import type { WasmMemory } from "./memory.js";
+
+/** Where a command lies: code and number of tiles, four f64, then words (assembly/command.ts). */
+const COMMAND = 1024;
+const COMMAND_BYTES = 4096;
+const NUMBERS = 8;
+const WORDS = 40;
+
+/** What the module exports. */
+export interface Exports {
+  run(command: number): void;
+  serve(thread: number): void;
+  spin(times: number): number;
+  probe(one: number): number;
+}
+
+export class Engine {
+  readonly memory: WasmMemory;
+  /** Threads that run tiles, the caller included. Nothing that a kernel computes may depend on it; scratch memory does. */
+  readonly threads: number;
+  readonly #run: (command: number) => void;
+  readonly #head: Uint32Array;
+  readonly #numbers: Float64Array;
+  readonly #words: Uint32Array;
+
+  constructor(memory: WasmMemory, exports: Exports, threads: number) {
+    this.memory = memory;
+    this.threads = threads;
+    this.#run = exports.run;
+    // The first page is never out of reach of a window made now: shared memory grows in place.
+    this.#head = new Uint32Array(memory.buffer, COMMAND, 2);
+    this.#numbers = new Float64Array(memory.buffer, COMMAND + NUMBERS, 4);
+    this.#words = new Uint32Array(memory.buffer, COMMAND + WORDS, (COMMAND_BYTES - WORDS) / 4);
+  }
+
+  /** The address of a view's first element. */
+  at(view: View): number {
+    return this.memory.own("wasm", view.storage).address + view.offset * 4;
+  }
+
+  /** Addresses of blocks that live until the kernel returns. Called at most once per kernel call. */
+  scratch(...byteLengths: readonly number[]): number[] {
+    const ends: number[] = [];
+    let end = 0;
+    for (const byteLength of byteLengths) ends.push((end += Math.ceil(byteLength / 64) * 64));
+    const start = this.memory.scratch(end);
+    return [start, ...ends.slice(0, -1).map((offset) => start + offset)];
+  }
+
+  /** Runs `tiles` tiles of a command, on all threads, and returns when they are done. */
+  launch(code: number, tiles: number, words: readonly number[], numbers: readonly number[] = []): void {
+    this.memory.expectOpen("kernel");
+    if (tiles === 0) return;
+    if (words.length > this.#words.length)
+      throw new BackendError(`wasm: a command of ${words.length} words is too long`);
+    this.#head[0] = code;
+    this.#head[1] = tiles;
+    for (let i = 0; i < numbers.length; i++) this.#numbers[i] = numbers[i];
+    for (let i = 0; i < words.length; i++) this.#words[i] = words[i];
+    this.#run(COMMAND);
+  }
+}
+
+/**
+ * How many items of equal work one tile takes, so that a tile is worth handing to another thread: about 20 us, at a few operations per
+ * nanosecond. A function of the shapes alone, like all that decides the order of a sum.
+ */
+export function perTile(items: number, operationsPerItem: number): number {
+  const few = Math.ceil(TILE_OPERATIONS / Math.max(1, operationsPerItem));
+  return Math.max(1, Math.min(items, few));
+}
+const TILE_OPERATIONS = 65536;

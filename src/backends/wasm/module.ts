@@ -1,0 +1,49 @@
+// Which of the two builds runs here: relaxed SIMD where the engine has it and computes what it must, else SIMD128.
+import { BackendError } from "../../core/errors.js";
+import { relaxed, simd128 } from "./binaries.js";
+import type { Exports } from "./engine.js";
+
+export type Build = "relaxed" | "simd128";
+
+export interface Compiled {
+  readonly build: Build;
+  readonly module: WebAssembly.Module;
+  /** Why not the faster build; empty if it is the one. */
+  readonly why: string;
+}
+
+/** @throws BackendError if the engine runs neither, or not the one that `only` names */
+export async function compile(only: Build | undefined): Promise<Compiled> {
+  const reasons: string[] = [];
+  for (const build of only === undefined ? (["relaxed", "simd128"] as const) : [only]) {
+    try {
+      const module = await WebAssembly.compile(bytesOf(build === "relaxed" ? relaxed : simd128));
+      const wrong = probe(module);
+      if (wrong === 0) return { build, module, why: reasons.join("; ") };
+      reasons.push(`${build}: instruction ${wrong} gives wrong values here`);
+    } catch (error) {
+      reasons.push(`${build}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  throw new BackendError(`wasm: the engine must run WebAssembly with SIMD and threads, got ${reasons.join("; ")}`);
+}
+
+/** Both before and after an optimizing compiler would step in: the first calls and many. */
+function probe(module: WebAssembly.Module): number {
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true });
+  const exports = instantiate(module, memory);
+  for (let call = 0; call < 100; call++) {
+    const wrong = exports.probe(1);
+    if (wrong !== 0) return wrong;
+  }
+  return 0;
+}
+
+export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): Exports {
+  return new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Exports;
+}
+
+function bytesOf(base64: string): Uint8Array<ArrayBuffer> {
+  const text = atob(base64);
+  return Uint8Array.from({ length: text.length }, (_, i) => text.charCodeAt(i));
+}

@@ -1,0 +1,128 @@
+// The other threads: Workers that wait inside WebAssembly. They never keep a process alive, and end with the backend.
+import { BackendError } from "../../core/errors.js";
+import { workerSource } from "./worker-source.js";
+
+/** Words of assembly/scheduler.ts. */
+const GENERATION = 192 / 4;
+const STOP = 264 / 4;
+const CALLER_MAY_SLEEP = 268 / 4;
+const WORKERS = 272 / 4;
+const SPINS = 276 / 4;
+const SPIN_MICROSECONDS = 50;
+
+export interface Pool {
+  close(): Promise<void>;
+}
+
+/** One worker as both worlds have it. */
+interface Thread {
+  start(message: object): Promise<void>;
+  terminate(): Promise<unknown>;
+}
+
+/** Starts `count` workers and resolves when each has said that it listens. `worker`: where page policy forbids blob workers, the caller's own. */
+export async function openPool(
+  count: number,
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+  spin: (times: number) => number,
+  worker: (() => Worker) | undefined,
+): Promise<Pool> {
+  const words = new Int32Array(memory.buffer, 0, 512);
+  words[SPINS] = spinsFor(spin);
+  words[CALLER_MAY_SLEEP] = mayWait() ? 1 : 0;
+  const threads: Thread[] = [];
+  const close = async (): Promise<void> => {
+    Atomics.store(words, WORKERS, 0);
+    Atomics.store(words, STOP, 1);
+    Atomics.add(words, GENERATION, 1);
+    Atomics.notify(words, GENERATION);
+    await Promise.all(threads.map((thread) => thread.terminate()));
+  };
+  try {
+    for (let thread = 1; thread <= count; thread++) threads.push(openThread(worker));
+    await Promise.all(threads.map((thread, i) => thread.start({ module, memory, thread: i + 1 })));
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  Atomics.store(words, WORKERS, count);
+  return { close };
+}
+
+/** How often to look at a word for 50 us. */
+function spinsFor(spin: (times: number) => number): number {
+  const times = 100_000;
+  let best = Infinity;
+  for (let round = 0; round < 3; round++) {
+    const start = performance.now();
+    spin(times);
+    best = Math.min(best, performance.now() - start);
+  }
+  return Math.ceil((SPIN_MICROSECONDS * times) / Math.max(best * 1000, 1));
+}
+
+/** A browser's main thread must not wait. */
+function mayWait(): boolean {
+  return typeof document === "undefined";
+}
+
+interface NodeWorkers {
+  readonly Worker: new (source: string, options: { eval: true }) => NodeWorker;
+}
+interface NodeWorker {
+  unref(): void;
+  once(event: "message" | "error", listener: (value: unknown) => void): void;
+  postMessage(message: object): void;
+  terminate(): Promise<unknown>;
+}
+
+function nodeWorkers(): NodeWorkers | undefined {
+  const { process } = globalThis as { process?: { getBuiltinModule?(name: string): unknown } };
+  return process?.getBuiltinModule?.("node:worker_threads") as NodeWorkers | undefined;
+}
+
+function openThread(worker: (() => Worker) | undefined): Thread {
+  const node = worker === undefined ? nodeWorkers() : undefined;
+  return node === undefined ? webThread(worker) : nodeThread(new node.Worker(workerSource, { eval: true }));
+}
+
+function nodeThread(worker: NodeWorker): Thread {
+  return {
+    start(message) {
+      const ready = new Promise<void>((resolve, reject) => {
+        worker.once("message", () => resolve());
+        worker.once("error", (cause) => reject(new BackendError("wasm: a worker could not start", { cause })));
+      });
+      worker.postMessage(message);
+      return ready.finally(() => worker.unref());
+    },
+    terminate: () => worker.terminate(),
+  };
+}
+
+function webThread(open: (() => Worker) | undefined): Thread {
+  const url =
+    open === undefined ? URL.createObjectURL(new Blob([workerSource], { type: "text/javascript" })) : undefined;
+  const worker = open === undefined ? new Worker(url!) : open();
+  return {
+    start(message) {
+      const ready = new Promise<void>((resolve, reject) => {
+        worker.onmessage = () => resolve();
+        worker.onerror = (event) =>
+          reject(
+            new BackendError(
+              `wasm: a worker could not start (${event.message}); allow "worker-src blob:", or give wasm({ worker }) one`,
+            ),
+          );
+      });
+      worker.postMessage(message);
+      return ready.finally(() => {
+        if (url !== undefined) URL.revokeObjectURL(url);
+      });
+    },
+    async terminate() {
+      worker.terminate();
+    },
+  };
+}
