@@ -4,6 +4,7 @@
 export const PACK = 1;
 export const GEMM = 2;
 export const GEMM_ROWS = 3;
+export const COLUMN_SUMS = 4;
 
 // primitives: 100 and up
 

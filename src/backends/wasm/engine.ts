@@ -41,7 +41,7 @@ export class Engine {
     return this.memory.own("wasm", view.storage).address + view.offset * 4;
   }
 
-  /** Addresses of blocks that live until the kernel returns. Called at most once per kernel call. */
+  /** Addresses of blocks for this kernel call, until it asks again. */
   scratch(...byteLengths: readonly number[]): number[] {
     const ends: number[] = [];
     let end = 0;

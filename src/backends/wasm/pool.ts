@@ -68,7 +68,7 @@ function mayWait(): boolean {
 }
 
 interface NodeWorkers {
-  readonly Worker: new (source: string, options: { eval: true }) => NodeWorker;
+  readonly Worker: new (source: string, options: { eval: true; execArgv: readonly string[] }) => NodeWorker;
 }
 interface NodeWorker {
   unref(): void;
@@ -84,7 +84,9 @@ function nodeWorkers(): NodeWorkers | undefined {
 
 function openThread(worker: (() => Worker) | undefined): Thread {
   const node = worker === undefined ? nodeWorkers() : undefined;
-  return node === undefined ? webThread(worker) : nodeThread(new node.Worker(workerSource, { eval: true }));
+  return node === undefined
+    ? webThread(worker)
+    : nodeThread(new node.Worker(workerSource, { eval: true, execArgv: [] }));
 }
 
 function nodeThread(worker: NodeWorker): Thread {

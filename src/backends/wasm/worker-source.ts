@@ -7,10 +7,10 @@ const start = ({ module, memory, thread }, answer) => {
   answer("ready");
   exports.serve(thread);
 };
-if (typeof self === "object" && typeof postMessage === "function") {
+if (typeof postMessage === "function") {
   onmessage = ({ data }) => { start(data, (text) => postMessage(text)); close(); };
 } else {
-  const { parentPort } = require("node:worker_threads");
+  const { parentPort } = process.getBuiltinModule("node:worker_threads");
   parentPort.once("message", (data) => start(data, (text) => parentPort.postMessage(text)));
 }
 `;

@@ -9,14 +9,17 @@ const output = join(here, "../binaries.ts");
 const builds = { simd128: [], relaxed: ["--enable", "relaxed-simd"] };
 /** Constants of the code live below the heap, which begins at 64 KiB; the words of scheduler.ts and the command lie below them. */
 const options = [
-  ..."--runtime stub --importMemory --sharedMemory --initialMemory 1 --maximumMemory 65536 --memoryBase 16384".split(" "),
+  ..."--runtime stub --importMemory --sharedMemory --initialMemory 1 --maximumMemory 65536 --memoryBase 16384".split(
+    " ",
+  ),
   ..."--enable simd --enable threads --enable bulk-memory -O3 --converge --noAssert --use abort=".split(" "),
 ];
 
 export async function buildAssembly() {
   const sources = readdirSync(here).filter((name) => /\.(ts|mjs)$/.test(name));
   const hash = createHash("sha256");
-  for (const path of [...sources.map((name) => join(here, name)), join(here, "../codes.ts")]) hash.update(readFileSync(path));
+  for (const path of [...sources.map((name) => join(here, name)), join(here, "../codes.ts")])
+    hash.update(readFileSync(path));
   const mark = `// ${hash.digest("hex")}`;
   if (existsSync(output) && readFileSync(output, "utf8").startsWith(mark)) return;
   const { default: asc } = await import("assemblyscript/asc");

@@ -3,10 +3,17 @@ import { madd, sumLanes4 } from "./simd";
 
 /** c[0..4) = rows b0..b3 times row a, over k. */
 export function dot4(a: usize, b0: usize, b1: usize, b2: usize, b3: usize, k: u32): v128 {
-  let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
-  let t0 = s0, t1 = s0, t2 = s0, t3 = s0;
+  let s0 = f32x4.splat(0),
+    s1 = s0,
+    s2 = s0,
+    s3 = s0;
+  let t0 = s0,
+    t1 = s0,
+    t2 = s0,
+    t3 = s0;
   for (let i = k >> 3; i != 0; i--) {
-    const x = v128.load(a), y = v128.load(a, 16);
+    const x = v128.load(a),
+      y = v128.load(a, 16);
     s0 = madd(x, v128.load(b0), s0);
     s1 = madd(x, v128.load(b1), s1);
     s2 = madd(x, v128.load(b2), s2);
@@ -46,12 +53,30 @@ export function dot4(a: usize, b0: usize, b1: usize, b2: usize, b3: usize, k: u3
 }
 
 /** Two rows a at `a` and `a + aRow` times four rows b, into c and c + cRow, the first `count` columns of them. */
-export function dot2x4(a: usize, aRow: usize, b0: usize, b1: usize, b2: usize, b3: usize, k: u32, c: usize, cRow: usize, count: u32): void {
-  let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
-  let t0 = s0, t1 = s0, t2 = s0, t3 = s0;
+export function dot2x4(
+  a: usize,
+  aRow: usize,
+  b0: usize,
+  b1: usize,
+  b2: usize,
+  b3: usize,
+  k: u32,
+  c: usize,
+  cRow: usize,
+  count: u32,
+): void {
+  let s0 = f32x4.splat(0),
+    s1 = s0,
+    s2 = s0,
+    s3 = s0;
+  let t0 = s0,
+    t1 = s0,
+    t2 = s0,
+    t3 = s0;
   let d = a + aRow;
   for (let i = k >> 2; i != 0; i--) {
-    const x = v128.load(a), y = v128.load(d);
+    const x = v128.load(a),
+      y = v128.load(d);
     let w = v128.load(b0);
     s0 = madd(x, w, s0);
     t0 = madd(y, w, t0);
@@ -103,7 +128,17 @@ export function storeLanes(to: usize, x: v128, count: u32): void {
  * C[rows, columns] = A B^T for lines of A and B along k; strides in bytes. Columns four at a time, rows two at a time; a column beyond the last
  * repeats it and is not stored.
  */
-export function dotRows(a: usize, aRow: usize, rows: u32, b: usize, bRow: usize, columns: u32, k: u32, c: usize, cRow: usize): void {
+export function dotRows(
+  a: usize,
+  aRow: usize,
+  rows: u32,
+  b: usize,
+  bRow: usize,
+  columns: u32,
+  k: u32,
+  c: usize,
+  cRow: usize,
+): void {
   for (let n: u32 = 0; n < columns; n += 4) {
     const left = columns - n;
     const b0 = b + n * bRow;

@@ -1,5 +1,6 @@
 // Matrix products, C = A B: B is packed once (PACK), then blocks of C are computed, each packing its own rows of A (GEMM).
 import { word } from "./command";
+import { dotRows } from "./dot";
 import { COLUMNS, ROWS, packedBlock } from "./micro";
 import { packPanel } from "./pack";
 
@@ -8,10 +9,13 @@ export const DEPTH: u32 = 512;
 
 /** Words: from, to, columns, k, bytes between columns, between steps of k, between batches; panels per tile, tiles per batch. */
 export function packTile(command: usize, tile: u32): void {
-  const columns = word(command, 2), k = word(command, 3);
-  const perTile = word(command, 7), tiles = word(command, 8);
+  const columns = word(command, 2),
+    k = word(command, 3);
+  const perTile = word(command, 7),
+    tiles = word(command, 8);
   const batch = tile / tiles;
-  const columnStride = word(command, 4) as usize, stride = word(command, 5) as usize;
+  const columnStride = word(command, 4) as usize,
+    stride = word(command, 5) as usize;
   const panels = (columns + COLUMNS - 1) / COLUMNS;
   const first = (tile % tiles) * perTile;
   const last = min(panels, first + perTile);
@@ -20,7 +24,15 @@ export function packTile(command: usize, tile: u32): void {
   const to = (word(command, 1) as usize) + (batch as usize) * panels * size;
   for (let p = first; p < last; p++) {
     const column = p * COLUMNS;
-    packPanel(from + column * columnStride, to + p * size, COLUMNS, min(COLUMNS, columns - column), k, columnStride, stride);
+    packPanel(
+      from + column * columnStride,
+      to + p * size,
+      COLUMNS,
+      min(COLUMNS, columns - column),
+      k,
+      columnStride,
+      stride,
+    );
   }
 }
 
@@ -29,25 +41,53 @@ export function packTile(command: usize, tile: u32): void {
  * between batches of A and of C, scratch of the threads and bytes of it per thread, bias or 0.
  */
 export function gemmTile(command: usize, tile: u32, thread: u32): void {
-  const rows = word(command, 3), columns = word(command, 4), k = word(command, 5);
-  const aRow = word(command, 6) as usize, aStep = word(command, 7) as usize, cRow = word(command, 8) as usize;
-  const blockRows = word(command, 9), blockColumns = word(command, 10);
+  const rows = word(command, 3),
+    columns = word(command, 4),
+    k = word(command, 5);
+  const aRow = word(command, 6) as usize,
+    aStep = word(command, 7) as usize,
+    cRow = word(command, 8) as usize;
+  const blockRows = word(command, 9),
+    blockColumns = word(command, 10);
   const across = (columns + blockColumns - 1) / blockColumns;
   const down = (rows + blockRows - 1) / blockRows;
   const batch = tile / (across * down);
   const place = tile % (across * down);
-  const row = (place / across) * blockRows, column = (place % across) * blockColumns;
+  const row = (place / across) * blockRows,
+    column = (place % across) * blockColumns;
   const a = (word(command, 0) as usize) + (batch as usize) * word(command, 11) + row * aRow;
   const panels = (columns + COLUMNS - 1) / COLUMNS;
   const b = (word(command, 1) as usize) + ((batch as usize) * panels + column / COLUMNS) * k * COLUMNS * 4;
   const c = (word(command, 2) as usize) + (batch as usize) * word(command, 12) + row * cRow + ((column as usize) << 2);
   const scratch = (word(command, 13) as usize) + (thread as usize) * word(command, 14);
   const bias = word(command, 15) as usize;
-  block(a, aRow, aStep, b, c, cRow, min(blockRows, rows - row), min(blockColumns, columns - column), k, scratch, bias == 0 ? 0 : bias + (column << 2));
+  block(
+    a,
+    aRow,
+    aStep,
+    b,
+    c,
+    cRow,
+    min(blockRows, rows - row),
+    min(blockColumns, columns - column),
+    k,
+    scratch,
+    bias == 0 ? 0 : bias + (column << 2),
+  );
 }
 
 function block(
-  a: usize, aRow: usize, aStep: usize, b: usize, c: usize, cRow: usize, rows: u32, columns: u32, k: u32, scratch: usize, bias: usize,
+  a: usize,
+  aRow: usize,
+  aStep: usize,
+  b: usize,
+  c: usize,
+  cRow: usize,
+  rows: u32,
+  columns: u32,
+  k: u32,
+  scratch: usize,
+  bias: usize,
 ): void {
   if (bias != 0) {
     for (let m: u32 = 0; m < rows; m++) memory.copy(c + m * cRow, bias, columns << 2);
@@ -90,4 +130,54 @@ export function storeEdge(edge: usize, to: usize, cRow: usize, height: u32, widt
       store<f32>(at, add ? load<f32>(at) + value : value);
     }
   }
+}
+
+/**
+ * Few rows of A against rows of B, nothing packed. Words: A, bytes between its rows, rows; B, bytes between its rows, rows; k; C, bytes between
+ * its rows; columns per tile; bias or 0.
+ */
+export function rowsTile(command: usize, tile: u32): void {
+  const rows = word(command, 2),
+    columns = word(command, 5),
+    k = word(command, 6);
+  const bRow = word(command, 4) as usize,
+    cRow = word(command, 8) as usize;
+  const perTile = word(command, 9);
+  const first = tile * perTile;
+  const count = min(perTile, columns - first);
+  const c = (word(command, 7) as usize) + (first << 2);
+  const bias = word(command, 10) as usize;
+  dotRows(
+    word(command, 0),
+    word(command, 1),
+    rows,
+    (word(command, 3) as usize) + first * bRow,
+    bRow,
+    count,
+    k,
+    c,
+    cRow,
+  );
+  if (bias == 0) return;
+  for (let m: u32 = 0; m < rows; m++) addRow(c + m * cRow, bias + (first << 2), count);
+}
+
+/** to += from, `count` numbers. */
+export function addRow(to: usize, from: usize, count: u32): void {
+  let i: u32 = 0;
+  for (; i + 4 <= count; i += 4)
+    v128.store(to + (i << 2), f32x4.add(v128.load(to + (i << 2)), v128.load(from + (i << 2))));
+  for (; i < count; i++) store<f32>(to + (i << 2), load<f32>(to + (i << 2)) + load<f32>(from + (i << 2)));
+}
+
+/** Sums of the columns of `rows` rows. Words: from, to, rows, width, rows per tile: part i of the sums goes to row i of `to`. */
+export function columnSumsTile(command: usize, tile: u32): void {
+  const rows = word(command, 2),
+    width = word(command, 3),
+    perTile = word(command, 4);
+  const bytes = (width as usize) << 2;
+  const to = (word(command, 1) as usize) + tile * bytes;
+  memory.fill(to, 0, bytes);
+  const last = min(rows, (tile + 1) * perTile);
+  for (let row = tile * perTile; row < last; row++) addRow(to, (word(command, 0) as usize) + row * bytes, width);
 }

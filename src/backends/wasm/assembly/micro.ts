@@ -9,9 +9,17 @@ export const COLUMNS: u32 = 8;
  * C[4, 8] = A B, or C + A B: A packed as [k][4], B packed as [k][8]. `stride`: bytes from a row of C to the next.
  */
 export function packedBlock(a: usize, b: usize, k: u32, c: usize, stride: usize, add: bool): void {
-  let c00 = f32x4.splat(0), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00, c30 = c00, c31 = c00;
+  let c00 = f32x4.splat(0),
+    c01 = c00,
+    c10 = c00,
+    c11 = c00,
+    c20 = c00,
+    c21 = c00,
+    c30 = c00,
+    c31 = c00;
   for (let pairs = k >> 1; pairs != 0; pairs--) {
-    let b0 = v128.load(b), b1 = v128.load(b, 16);
+    let b0 = v128.load(b),
+      b1 = v128.load(b, 16);
     let a0 = v128.load_splat<f32>(a);
     c00 = madd(a0, b0, c00);
     c01 = madd(a0, b1, c01);
@@ -42,9 +50,12 @@ export function packedBlock(a: usize, b: usize, k: u32, c: usize, stride: usize,
     b += 64;
   }
   if (k & 1) {
-    const b0 = v128.load(b), b1 = v128.load(b, 16);
-    const a0 = v128.load_splat<f32>(a), a1 = v128.load_splat<f32>(a, 4);
-    const a2 = v128.load_splat<f32>(a, 8), a3 = v128.load_splat<f32>(a, 12);
+    const b0 = v128.load(b),
+      b1 = v128.load(b, 16);
+    const a0 = v128.load_splat<f32>(a),
+      a1 = v128.load_splat<f32>(a, 4);
+    const a2 = v128.load_splat<f32>(a, 8),
+      a3 = v128.load_splat<f32>(a, 12);
     c00 = madd(a0, b0, c00);
     c01 = madd(a0, b1, c01);
     c10 = madd(a1, b0, c10);

@@ -4,7 +4,15 @@ import { COLUMNS, ROWS } from "./micro";
 /**
  * A panel [k][width] from `width` lines; element (line, i) lies at from + line * lineStride + i * stride, in bytes. Lines beyond `count` are 0.
  */
-export function packPanel(from: usize, to: usize, width: u32, count: u32, k: u32, lineStride: usize, stride: usize): void {
+export function packPanel(
+  from: usize,
+  to: usize,
+  width: u32,
+  count: u32,
+  k: u32,
+  lineStride: usize,
+  stride: usize,
+): void {
   if (count == width && lineStride == 4) {
     if (width == COLUMNS) {
       for (let i: u32 = 0; i < k; i++) {
@@ -25,7 +33,8 @@ export function packPanel(from: usize, to: usize, width: u32, count: u32, k: u32
   const bytes = (width as usize) << 2;
   let line: u32 = 0;
   if (stride == 4) {
-    for (; line + ROWS <= count; line += ROWS) transposeFour(from + line * lineStride, to + (line << 2), k, lineStride, bytes);
+    for (; line + ROWS <= count; line += ROWS)
+      transposeFour(from + line * lineStride, to + (line << 2), k, lineStride, bytes);
   }
   for (; line < count; line++) {
     let source = from + line * lineStride;
@@ -47,9 +56,15 @@ export function packPanel(from: usize, to: usize, width: u32, count: u32, k: u32
 
 /** Four lines of k adjacent numbers become k quadruples, `bytes` apart. */
 export function transposeFour(from: usize, to: usize, k: u32, lineStride: usize, bytes: usize): void {
-  let r0 = from, r1 = from + lineStride, r2 = r1 + lineStride, r3 = r2 + lineStride;
+  let r0 = from,
+    r1 = from + lineStride,
+    r2 = r1 + lineStride,
+    r3 = r2 + lineStride;
   for (let quads = k >> 2; quads != 0; quads--) {
-    const a = v128.load(r0), b = v128.load(r1), c = v128.load(r2), d = v128.load(r3);
+    const a = v128.load(r0),
+      b = v128.load(r1),
+      c = v128.load(r2),
+      d = v128.load(r3);
     const ab0 = i8x16.shuffle(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
     const ab1 = i8x16.shuffle(a, b, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
     const cd0 = i8x16.shuffle(c, d, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);

@@ -35,7 +35,8 @@ export function probe(one: i32): i32 {
   if (f32x4.extract_lane(y, 0) != 3.75 || f32x4.extract_lane(y, 3) != 3.75) return 1;
   if (ASC_FEATURE_RELAXED_SIMD) {
     let sum = i32x4.splat(one);
-    for (let i = 0; i < 3; i++) sum = i32x4.relaxed_dot_i8x16_i7x16_add_s(i8x16.splat(-128), i8x16.splat(i8(one + 126)), sum);
+    for (let i = 0; i < 3; i++)
+      sum = i32x4.relaxed_dot_i8x16_i7x16_add_s(i8x16.splat(-128), i8x16.splat(i8(one + 126)), sum);
     if (i32x4.extract_lane(sum, 0) != 1 - 3 * 4 * 128 * 127) return 2;
   }
   return 0;
