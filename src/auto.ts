@@ -3,7 +3,7 @@ import type { Backend } from "./backends/backend.js";
 import { BackendError } from "./core/errors.js";
 
 /** The backends of this version, best first. */
-export type BackendName = "cpu";
+export type BackendName = "wasm" | "cpu";
 
 export interface Opened {
   readonly backend: Backend;
@@ -17,6 +17,7 @@ export interface OpenOptions {
 }
 
 const openers: Readonly<Record<BackendName, () => Promise<Backend>>> = {
+  wasm: async () => (await import("./backends/wasm/index.js")).wasm(),
   cpu: async () => (await import("./backends/cpu/index.js")).cpu(),
 };
 
