@@ -9,6 +9,32 @@ export const COLUMN_SUMS = 4;
 // primitives: 100 and up
 
 // rows and elements: 200 and up
+export const UNARY = 200;
+export const RMS_NORM = 201;
+export const ADD_RMS_NORM = 202;
+export const RMS_NORM_GRAD = 203;
+export const SUM_PARTS = 204;
+export const SOFTMAX = 205;
+export const SWIGLU = 206;
+export const SWIGLU_GRAD = 207;
+export const CROSS_ENTROPY = 208;
+export const CROSS_ENTROPY_GRAD = 209;
+export const ADAM_W = 210;
+
+// functions of UNARY
+export const NEG = 0;
+export const ABS = 1;
+export const EXP = 2;
+export const LOG = 3;
+export const SIN = 4;
+export const COS = 5;
+export const SQRT = 6;
+export const RSQRT = 7;
+export const SIGMOID = 8;
+export const TANH = 9;
+export const ROUND = 10;
+export const NEG_INTEGER = 11;
+export const ABS_INTEGER = 12;
 
 // attention: 300 and up
 

@@ -3,14 +3,34 @@ import type { Kernels } from "../backend.js";
 import type { Engine } from "./engine.js";
 import { linear } from "./kernels/linear.js";
 import { linearGrad } from "./kernels/linear-grad.js";
+import { adamW } from "./kernels/adam-w.js";
+import { addRmsNorm } from "./kernels/add-rms-norm.js";
+import { crossEntropy } from "./kernels/cross-entropy.js";
+import { crossEntropyGrad } from "./kernels/cross-entropy-grad.js";
 import { matmul } from "./kernels/matmul.js";
+import { rmsNorm } from "./kernels/rms-norm.js";
+import { rmsNormGrad } from "./kernels/rms-norm-grad.js";
+import { softmax } from "./kernels/softmax.js";
+import { swiglu } from "./kernels/swiglu.js";
+import { swigluGrad } from "./kernels/swiglu-grad.js";
+import { unary } from "./kernels/unary.js";
 import { borrowed } from "./borrowed.js";
 
 export function kernelsOf(engine: Engine): Kernels {
   return {
     ...borrowed(engine),
+    unary: unary(engine),
     matmul: matmul(engine),
     linear: linear(engine),
     linearGrad: linearGrad(engine),
+    rmsNorm: rmsNorm(engine),
+    addRmsNorm: addRmsNorm(engine),
+    softmax: softmax(engine),
+    swiglu: swiglu(engine),
+    crossEntropy: crossEntropy(engine),
+    adamW: adamW(engine),
+    rmsNormGrad: rmsNormGrad(engine),
+    swigluGrad: swigluGrad(engine),
+    crossEntropyGrad: crossEntropyGrad(engine),
   };
 }

@@ -1,6 +1,12 @@
 // From a command's code to the code that runs one tile of it.
 import * as codes from "../codes";
 import { columnSumsTile, gemmTile, packTile, rowsTile } from "./gemm";
+import { adamWTile } from "./adam-w";
+import { crossEntropyGradTile, crossEntropyTile } from "./cross-entropy";
+import { addRmsNormTile, rmsNormGradTile, rmsNormTile, sumPartsTile } from "./norm";
+import { softmaxTile } from "./softmax";
+import { swigluGradTile, swigluTile } from "./swiglu";
+import { unaryTile } from "./unary";
 
 export function tile(command: usize, index: u32, thread: u32): void {
   switch (load<u32>(command)) {
@@ -12,6 +18,28 @@ export function tile(command: usize, index: u32, thread: u32): void {
       return rowsTile(command, index);
     case codes.COLUMN_SUMS:
       return columnSumsTile(command, index);
+    case codes.UNARY:
+      return unaryTile(command, index);
+    case codes.RMS_NORM:
+      return rmsNormTile(command, index);
+    case codes.ADD_RMS_NORM:
+      return addRmsNormTile(command, index);
+    case codes.RMS_NORM_GRAD:
+      return rmsNormGradTile(command, index);
+    case codes.SUM_PARTS:
+      return sumPartsTile(command, index);
+    case codes.SOFTMAX:
+      return softmaxTile(command, index);
+    case codes.SWIGLU:
+      return swigluTile(command, index);
+    case codes.SWIGLU_GRAD:
+      return swigluGradTile(command, index);
+    case codes.CROSS_ENTROPY:
+      return crossEntropyTile(command, index);
+    case codes.CROSS_ENTROPY_GRAD:
+      return crossEntropyGradTile(command, index);
+    case codes.ADAM_W:
+      return adamWTile(command, index);
     default:
       unreachable();
   }
