@@ -10,5 +10,8 @@ export const GEMM_ROWS = 3;
 // rows and elements: 200 and up
 
 // attention: 300 and up
+export const ROPE = 300;
+export const QK_NORM_ROPE = 301;
+export const APPEND_KV = 302;
 
 // experts: 400 and up

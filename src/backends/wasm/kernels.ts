@@ -1,12 +1,18 @@
 // All kernels of the wasm backend, by the name of their op.
 import type { Kernels } from "../backend.js";
 import type { Engine } from "./engine.js";
+import { appendKV } from "./kernels/append-kv.js";
 import { matmul } from "./kernels/matmul.js";
+import { qkNormRope } from "./kernels/qk-norm-rope.js";
+import { rope } from "./kernels/rope.js";
 import { borrowed } from "./borrowed.js";
 
 export function kernelsOf(engine: Engine): Kernels {
   return {
     ...borrowed(engine),
     matmul: matmul(engine),
+    appendKV: appendKV(engine),
+    qkNormRope: qkNormRope(engine),
+    rope: rope(engine),
   };
 }

@@ -1,6 +1,7 @@
 // From a command's code to the code that runs one tile of it.
 import * as codes from "../codes";
 import { gemmTile, packTile } from "./gemm";
+import { appendTile, qkNormRopeTile, ropeTile } from "./turn";
 
 export function tile(command: usize, index: u32, thread: u32): void {
   switch (load<u32>(command)) {
@@ -8,6 +9,12 @@ export function tile(command: usize, index: u32, thread: u32): void {
       return packTile(command, index);
     case codes.GEMM:
       return gemmTile(command, index, thread);
+    case codes.ROPE:
+      return ropeTile(command, index);
+    case codes.QK_NORM_ROPE:
+      return qkNormRopeTile(command, index);
+    case codes.APPEND_KV:
+      return appendTile(command, index);
     default:
       unreachable();
   }
