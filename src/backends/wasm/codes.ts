@@ -13,5 +13,7 @@ export const GEMM_ROWS = 3;
 export const ROPE = 300;
 export const QK_NORM_ROPE = 301;
 export const APPEND_KV = 302;
+export const ATTENTION = 303;
+export const ATTENTION_MERGE = 304;
 
 // experts: 400 and up

@@ -2,6 +2,7 @@
 import type { Kernels } from "../backend.js";
 import type { Engine } from "./engine.js";
 import { appendKV } from "./kernels/append-kv.js";
+import { attention } from "./kernels/attention.js";
 import { matmul } from "./kernels/matmul.js";
 import { qkNormRope } from "./kernels/qk-norm-rope.js";
 import { rope } from "./kernels/rope.js";
@@ -11,6 +12,7 @@ export function kernelsOf(engine: Engine): Kernels {
   return {
     ...borrowed(engine),
     matmul: matmul(engine),
+    attention: attention(engine),
     appendKV: appendKV(engine),
     qkNormRope: qkNormRope(engine),
     rope: rope(engine),

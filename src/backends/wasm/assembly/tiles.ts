@@ -1,5 +1,6 @@
 // From a command's code to the code that runs one tile of it.
 import * as codes from "../codes";
+import { attentionTile, mergeTile } from "./attention";
 import { gemmTile, packTile } from "./gemm";
 import { appendTile, qkNormRopeTile, ropeTile } from "./turn";
 
@@ -15,6 +16,10 @@ export function tile(command: usize, index: u32, thread: u32): void {
       return qkNormRopeTile(command, index);
     case codes.APPEND_KV:
       return appendTile(command, index);
+    case codes.ATTENTION:
+      return attentionTile(command, index, thread);
+    case codes.ATTENTION_MERGE:
+      return mergeTile(command, index, thread);
     default:
       unreachable();
   }

@@ -21,4 +21,5 @@ export const appendKV =
       ...[k, v, slots, kPool, vPool].map((view) => engine.at(view)),
       ...[tokens, kPool.shape[0], bytes, step, tiles],
     ]);
+    return undefined;
   };
