@@ -37,5 +37,10 @@ export const NEG_INTEGER = 11;
 export const ABS_INTEGER = 12;
 
 // attention: 300 and up
+export const ROPE = 300;
+export const QK_NORM_ROPE = 301;
+export const APPEND_KV = 302;
+export const ATTENTION = 303;
+export const ATTENTION_MERGE = 304;
 
 // experts: 400 and up

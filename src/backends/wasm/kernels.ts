@@ -14,6 +14,10 @@ import { softmax } from "./kernels/softmax.js";
 import { swiglu } from "./kernels/swiglu.js";
 import { swigluGrad } from "./kernels/swiglu-grad.js";
 import { unary } from "./kernels/unary.js";
+import { appendKV } from "./kernels/append-kv.js";
+import { attention } from "./kernels/attention.js";
+import { qkNormRope } from "./kernels/qk-norm-rope.js";
+import { rope } from "./kernels/rope.js";
 import { borrowed } from "./borrowed.js";
 
 export function kernelsOf(engine: Engine): Kernels {
@@ -32,5 +36,9 @@ export function kernelsOf(engine: Engine): Kernels {
     rmsNormGrad: rmsNormGrad(engine),
     swigluGrad: swigluGrad(engine),
     crossEntropyGrad: crossEntropyGrad(engine),
+    attention: attention(engine),
+    appendKV: appendKV(engine),
+    qkNormRope: qkNormRope(engine),
+    rope: rope(engine),
   };
 }

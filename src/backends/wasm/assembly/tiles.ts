@@ -7,6 +7,8 @@ import { addRmsNormTile, rmsNormGradTile, rmsNormTile, sumPartsTile } from "./no
 import { softmaxTile } from "./softmax";
 import { swigluGradTile, swigluTile } from "./swiglu";
 import { unaryTile } from "./unary";
+import { attentionTile, mergeTile } from "./attention";
+import { appendTile, qkNormRopeTile, ropeTile } from "./turn";
 
 export function tile(command: usize, index: u32, thread: u32): void {
   switch (load<u32>(command)) {
@@ -40,6 +42,16 @@ export function tile(command: usize, index: u32, thread: u32): void {
       return crossEntropyGradTile(command, index);
     case codes.ADAM_W:
       return adamWTile(command, index);
+    case codes.ROPE:
+      return ropeTile(command, index);
+    case codes.QK_NORM_ROPE:
+      return qkNormRopeTile(command, index);
+    case codes.APPEND_KV:
+      return appendTile(command, index);
+    case codes.ATTENTION:
+      return attentionTile(command, index, thread);
+    case codes.ATTENTION_MERGE:
+      return mergeTile(command, index, thread);
     default:
       unreachable();
   }

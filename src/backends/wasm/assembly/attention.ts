@@ -1,0 +1,137 @@
+// Attention in one pass over keys and values: a tile has some tokens of a batch row, the query heads of one kv head, and all keys that they may
+// see or a chunk of them. Scores exist for a block of keys only, with running maxima and sums (Milakov & Gimelshein 2018).
+import {
+  ALL, FAR, FIELDS, FIRST, LAST, NEAR, NONE, SEGMENT, SOME, SUMMARY_BYTES,
+  greatestOf, groupOf, keyRecords, keyRowsOf, kvHeadsOf, leastOf, maskStream, queryRecords, relation, sizeOf, summarize, tokensOf,
+} from "./attention-tables";
+import { addRows, anyOdd, packLanes, roundedUp, scoreRows, storeLanes } from "./attention-blocks";
+import { capScores, hideScores, shiftOf, weigh } from "./attention-softmax";
+import { single, word } from "./command";
+import { exp4 } from "./math";
+import { madd } from "./simd";
+
+/** Rows of the stream at a time; attention.ts among the kernels counts scratch memory by it. */
+export const BLOCK: u32 = 64;
+
+// Words after those of attention-tables.ts.
+const Y: usize = 15, PER_TILE: usize = 16, TOKEN_TILES: usize = 17, BATCHES: usize = 18, CHUNKS: usize = 19, CHUNK_KEYS: usize = 20;
+const SCRATCH: usize = 21, THREAD_BYTES: usize = 22, PARTS: usize = 23;
+// Numbers.
+export const SCALE: usize = 0, SOFTCAP: usize = 1;
+
+/** Lanes of the largest tile, a multiple of 8. */
+function lanesOf(command: usize): u32 {
+  return (word(command, PER_TILE) * groupOf(command) + 7) & ~7;
+}
+
+/** Of a part, or of a whole: maxima, sums, and sums of values. */
+function partBytes(command: usize): usize {
+  return ((lanesOf(command) as usize) * (2 + roundedUp(sizeOf(command)))) << 2;
+}
+
+/** Records of the queries of a unit: tokens and a kv head. The last tokens, which see most, come first. Returns how many rows there are. */
+function queriesOf(command: usize, unit: u32, records: usize, zeros: usize): u32 {
+  const perTile = word(command, PER_TILE), rest = unit / kvHeadsOf(command);
+  const token = (word(command, TOKEN_TILES) - 1 - rest / word(command, BATCHES)) * perTile;
+  const count = min(perTile, tokensOf(command) - token);
+  const y = word(command, Y) as usize;
+  return queryRecords(command, batchOf(command, unit), token, count, headOf(command, unit), y, records, lanesOf(command) << 2, zeros, false);
+}
+
+function batchOf(command: usize, unit: u32): u32 {
+  return (unit / kvHeadsOf(command)) % word(command, BATCHES);
+}
+
+function headOf(command: usize, unit: u32): u32 {
+  return unit % kvHeadsOf(command);
+}
+
+export function attentionTile(command: usize, tile: u32, thread: u32): void {
+  const chunks = word(command, CHUNKS), size = sizeOf(command), lanes = lanesOf(command);
+  const unit = tile / chunks, chunk = tile % chunks;
+  const span = (lanes as usize) << 2;
+  const records = (word(command, SCRATCH) as usize) + (thread as usize) * word(command, THREAD_BYTES);
+  const keys = records + FIELDS * span;
+  const seen = keys + FIELDS * BLOCK * 4, passing = seen + SUMMARY_BYTES;
+  const factors = passing + SUMMARY_BYTES;
+  const zeros = factors + 32;
+  const masks = zeros + (roundedUp(size) << 2);
+  const scores = masks + span * BLOCK;
+  const q = scores + BLOCK * 32;
+  const state = chunks > 1 ? (word(command, PARTS) as usize) + (tile as usize) * partBytes(command) : q + span * size;
+  const sums = state + span, values = sums + span;
+  memory.fill(zeros, 0, roundedUp(size) << 2);
+  memory.fill(sums, 0, partBytes(command) - span);
+  for (let i: usize = 0; i < span; i += 4) store<f32>(state + i, -Infinity);
+
+  const rows = queriesOf(command, unit, records, zeros);
+  const panels = (rows + 7) >> 3;
+  summarize(records, span, rows, seen);
+  const first = max(0, leastOf(seen, FIRST)), last = min(keyRowsOf(command) as i32, greatestOf(seen, LAST));
+  if (first < last) {
+    const panelBytes = (size as usize) << 5;
+    for (let p: u32 = 0; p < panels; p++) packLanes(records + NEAR * span + (p << 5), size, single(command, SCALE), q + p * panelBytes);
+    const from = (first as u32) + chunk * word(command, CHUNK_KEYS);
+    const to = min(last as u32, from + word(command, CHUNK_KEYS));
+    for (let row = from; row < to; row += BLOCK) {
+      let count = keyRecords(command, batchOf(command, unit), row, min(to, row + BLOCK), headOf(command, unit), keys, BLOCK * 4, zeros, true);
+      summarize(keys, BLOCK * 4, count, passing);
+      const who = relation(command, seen, passing);
+      if (who == SOME) count = maskStream(command, records, span, panels, keys, BLOCK * 4, count, masks, BLOCK, true);
+      if (who == NONE || count == 0) continue;
+      const odd = who == SOME && anyOdd(keys + FAR * BLOCK * 4, count, size);
+      for (let p: u32 = 0; p < panels; p++) {
+        const place = (p as usize) << 5;
+        scoreRows(keys + NEAR * BLOCK * 4, count, q + p * panelBytes, size, scores);
+        if (single(command, SOFTCAP) != 0) capScores(scores, count, single(command, SOFTCAP));
+        if (who != ALL) hideScores(scores, count, masks + place * BLOCK);
+        weigh(scores, count, state + place, sums + place, factors);
+        const to = values + place * roundedUp(size);
+        addRows(keys + FAR * BLOCK * 4, count, scores, size, to, v128.load(factors), v128.load(factors, 16), odd);
+      }
+    }
+  }
+  if (chunks == 1) finish(records, span, rows, size, state);
+}
+
+/** Divides the sums of values by those of weights, and writes the rows of y; rows that saw nothing are 0. */
+function finish(records: usize, span: usize, rows: u32, size: u32, state: usize): void {
+  const zero = f32x4.splat(0), one = f32x4.splat(1);
+  for (let row: u32 = 0; row < rows; row += 8) {
+    const place = (row as usize) << 2;
+    const sums = state + span + place, segments = records + SEGMENT * span + place;
+    const left = v128.load(sums), right = v128.load(sums, 16);
+    const keep = v128.and(i32x4.ge_s(v128.load(segments), zero), f32x4.ne(left, zero));
+    const hold = v128.and(i32x4.ge_s(v128.load(segments, 16), zero), f32x4.ne(right, zero));
+    const list = records + FAR * span + place;
+    storeLanes(state + 2 * span + place * roundedUp(size), size, list, min(8, rows - row), f32x4.div(one, left), f32x4.div(one, right), keep, hold);
+  }
+}
+
+/** Brings the parts of a unit together, in their order. */
+export function mergeTile(command: usize, unit: u32, thread: u32): void {
+  const chunks = word(command, CHUNKS), rounded = roundedUp(sizeOf(command)), bytes = partBytes(command);
+  const span = (lanesOf(command) as usize) << 2;
+  const records = (word(command, SCRATCH) as usize) + (thread as usize) * word(command, THREAD_BYTES);
+  const state = records + FIELDS * span;
+  const rows = queriesOf(command, unit, records, 0);
+  const parts = (word(command, PARTS) as usize) + (unit as usize) * chunks * bytes;
+  memory.fill(state + span, 0, bytes - span);
+  for (let place: usize = 0; place < (rows as usize) << 2; place += 16) {
+    let max = f32x4.splat(-Infinity);
+    for (let c: u32 = 0; c < chunks; c++) max = f32x4.max(max, v128.load(parts + c * bytes + place));
+    max = shiftOf(max);
+    const sums = state + span + place;
+    // Eight lanes of a panel lie together: four lanes have their own half of each line.
+    const values = 2 * span + (place & ~31) * rounded + (place & 16);
+    for (let c: u32 = 0; c < chunks; c++) {
+      const part = parts + c * bytes;
+      const factor = exp4(f32x4.sub(v128.load(part + place), max));
+      v128.store(sums, madd(v128.load(part + span + place), factor, v128.load(sums)));
+      for (let at = values, end = values + (rounded << 5); at < end; at += 32) {
+        v128.store(state + at, madd(v128.load(part + at), factor, v128.load(state + at)));
+      }
+    }
+  }
+  finish(records, span, rows, sizeOf(command), state);
+}

@@ -1,0 +1,97 @@
+// y = softmax(scores) V by tiles of tokens and kv heads. Where these are few, as in decoding, the keys are cut into chunks as well, and a second
+// launch brings the parts together.
+import { isPackedView, type View } from "../../../core/view.js";
+import { DECLINED, type AttentionAttrs, type Kernels } from "../../backend.js";
+import { ATTENTION, ATTENTION_MERGE } from "../codes.js";
+import type { Engine } from "../engine.js";
+
+/** Query rows of a tile: each key and value is loaded once for them. */
+const TILE_ROWS = 64;
+/** Keys that pass at a time (assembly/attention.ts). */
+export const BLOCK = 64;
+/** So many tiles keep the threads busy; fewer are cut into chunks of keys. */
+const ENOUGH_TILES = 32;
+const CHUNK_KEYS = 256;
+
+export const attention =
+  (engine: Engine): NonNullable<Kernels["attention"]> =>
+  ([q, k, v, queries, keys], [y], attrs) => {
+    if (isPackedView(k) || isPackedView(v)) return DECLINED;
+    const [batch, tokens, heads, size] = q.shape;
+    if (batch * tokens * heads * size === 0) return undefined;
+    const kvHeads = k.shape[1];
+    const group = heads / kvHeads;
+    const step = tokensPerTile(tokens, group);
+    const tokenTiles = Math.ceil(tokens / step);
+    const units = tokenTiles * batch * kvHeads;
+    const longest = units < ENOUGH_TILES ? longestRange(engine, queries, step, keys.shape[1]) : 0;
+    const chunks = Math.max(1, Math.ceil(longest / CHUNK_KEYS));
+    const lanes = Math.ceil((step * group) / 8) * 8;
+    const threadBytes = threadBytesOf(lanes, size, 1);
+    const partBytes = 4 * lanes * (2 + roundedUp(size));
+    const [scratch, parts] = engine.scratch(threadBytes * engine.threads, chunks > 1 ? units * chunks * partBytes : 0);
+    const words = [
+      ...sharedWords(engine, [q, k, v, queries, keys], attrs),
+      ...[engine.at(y), step, tokenTiles, batch],
+      ...[chunks, chunks > 1 ? CHUNK_KEYS : keys.shape[1], scratch, threadBytes, parts],
+    ];
+    engine.launch(ATTENTION, units * chunks, words, [attrs.scale, attrs.softcap]);
+    if (chunks > 1) engine.launch(ATTENTION_MERGE, units, words, [attrs.scale, attrs.softcap]);
+    return undefined;
+  };
+
+export const tokensPerTile = (tokens: number, group: number): number =>
+  Math.max(1, Math.min(tokens, Math.floor(TILE_ROWS / group)));
+
+const roundedUp = (size: number): number => Math.ceil(size / 4) * 4;
+
+/** Scratch of a thread (assembly/attention.ts): records, masks, scores, and `panels` of rows as wide as a head for each kind of sum. */
+export function threadBytesOf(lanes: number, size: number, panels: number): number {
+  const records = 4 * FIELDS * (lanes + BLOCK) + SMALL_BYTES;
+  const blocks = 4 * BLOCK * (lanes + 2 * 8);
+  const wide = 4 * lanes * (roundedUp(size) * 2 * panels + STATE_NUMBERS);
+  return Math.ceil((records + blocks + wide + 4 * roundedUp(size)) / 64) * 64;
+}
+const FIELDS = 8;
+const SMALL_BYTES = 256;
+const STATE_NUMBERS = 8;
+
+/** The words that all commands of attention begin with (assembly/attention-tables.ts). */
+export function sharedWords(
+  engine: Engine,
+  views: readonly [q: View, k: View, v: View, queries: View, keys: View],
+  { causal, window, sinks }: AttentionAttrs,
+): number[] {
+  const [q, k, , , keys] = views;
+  const [, tokens, heads, size] = q.shape;
+  const least = causal ? 0 : -MOST;
+  const from = window === 0 || causal ? -MOST : -Math.min(window, MOST);
+  const to = window === 0 ? MOST : Math.min(causal ? window - 1 : window, MOST);
+  return [
+    ...views.map((view) => engine.at(view)),
+    ...[tokens, heads, k.shape[1], size, k.shape[0], keys.shape[1]],
+    ...[least, from, to, Math.min(sinks, MOST)],
+  ];
+}
+const MOST = 2 ** 31 - 1;
+
+/** The most key rows that the tokens of one tile may see, by their ranges. */
+function longestRange(engine: Engine, queries: View, step: number, keyRows: number): number {
+  const [batch, tokens] = queries.shape;
+  const table = new Int32Array(engine.memory.buffer, engine.at(queries), batch * tokens * 4);
+  let longest = 0;
+  for (let b = 0; b < batch; b++) {
+    for (let token = 0; token < tokens; token += step) {
+      let first = keyRows;
+      let last = 0;
+      for (let t = token; t < Math.min(token + step, tokens); t++) {
+        const at = (b * tokens + t) * 4;
+        if (table[at] < 0) continue;
+        first = Math.min(first, Math.max(table[at + 2], 0));
+        last = Math.max(last, Math.min(table[at + 3], keyRows));
+      }
+      longest = Math.max(longest, last - first);
+    }
+  }
+  return longest;
+}
