@@ -44,3 +44,14 @@ export const ATTENTION = 303;
 export const ATTENTION_MERGE = 304;
 
 // experts: 400 and up
+export const GROUP = 400;
+export const RANK = 401;
+export const COMBINE = 402;
+export const SLOT_LINEAR = 403;
+export const SLOT_GATED = 404;
+export const SLOT_DOWN = 405;
+export const GROUP_LINEAR = 406;
+export const GROUP_GATED = 407;
+export const GROUP_INPUT_GRAD = 408;
+export const GROUP_WEIGHT_GRAD = 409;
+export const ROUTE = 410;

@@ -18,6 +18,12 @@ import { appendKV } from "./kernels/append-kv.js";
 import { attention } from "./kernels/attention.js";
 import { qkNormRope } from "./kernels/qk-norm-rope.js";
 import { rope } from "./kernels/rope.js";
+import { combineExperts } from "./kernels/combine-experts.js";
+import { expertLinear } from "./kernels/expert-linear.js";
+import { expertLinearGrad } from "./kernels/expert-linear-grad.js";
+import { expertMlp } from "./kernels/expert-mlp.js";
+import { groupByExpert } from "./kernels/group-by-expert.js";
+import { route } from "./kernels/route.js";
 import { borrowed } from "./borrowed.js";
 
 export function kernelsOf(engine: Engine): Kernels {
@@ -40,5 +46,11 @@ export function kernelsOf(engine: Engine): Kernels {
     appendKV: appendKV(engine),
     qkNormRope: qkNormRope(engine),
     rope: rope(engine),
+    route: route(engine),
+    groupByExpert: groupByExpert(engine),
+    expertLinear: expertLinear(engine),
+    combineExperts: combineExperts(engine),
+    expertMlp: expertMlp(engine),
+    expertLinearGrad: expertLinearGrad(engine),
   };
 }

@@ -61,6 +61,8 @@ function power(n: v128, bias: i32): v128 {
   const integer = i32x4.sub(shifted, f32x4.splat(INTEGER));
   const half = i32x4.shr_s(integer, 1);
   return f32x4.mul(f32x4.mul(y, power(half)), power(i32x4.sub(integer, half)));
+}
+
 /** 2^n for integers n from -126 to 127. */
 function power(n: v128): v128 {
   return i32x4.shl(i32x4.add(n, i32x4.splat(127)), 23);

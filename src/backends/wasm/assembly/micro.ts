@@ -79,3 +79,37 @@ function storeRow(c: usize, left: v128, right: v128, add: bool): void {
   v128.store(c, left);
   v128.store(c, right, 16);
 }
+
+/**
+ * C[4, 8] = A B, or C + A B, with both as they are stored: the rows of A begin at a0 to a3, and `aStep` bytes lie between the steps of the sum; a
+ * step of B is 8 adjacent numbers, `bStep` bytes from the next. `stride`: bytes from a row of C to the next.
+ */
+export function stridedBlock(
+  a0: usize, a1: usize, a2: usize, a3: usize, aStep: usize, b: usize, bStep: usize, k: u32, c: usize, stride: usize, add: bool,
+): void {
+  let c00 = f32x4.splat(0), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00, c30 = c00, c31 = c00;
+  for (; k != 0; k--) {
+    const b0 = v128.load(b), b1 = v128.load(b, 16);
+    let x = v128.load_splat<f32>(a0);
+    c00 = madd(x, b0, c00);
+    c01 = madd(x, b1, c01);
+    x = v128.load_splat<f32>(a1);
+    c10 = madd(x, b0, c10);
+    c11 = madd(x, b1, c11);
+    x = v128.load_splat<f32>(a2);
+    c20 = madd(x, b0, c20);
+    c21 = madd(x, b1, c21);
+    x = v128.load_splat<f32>(a3);
+    c30 = madd(x, b0, c30);
+    c31 = madd(x, b1, c31);
+    a0 += aStep;
+    a1 += aStep;
+    a2 += aStep;
+    a3 += aStep;
+    b += bStep;
+  }
+  storeRow(c, c00, c01, add);
+  storeRow(c + stride, c10, c11, add);
+  storeRow(c + 2 * stride, c20, c21, add);
+  storeRow(c + 3 * stride, c30, c31, add);
+}

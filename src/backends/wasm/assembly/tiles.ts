@@ -9,6 +9,11 @@ import { swigluGradTile, swigluTile } from "./swiglu";
 import { unaryTile } from "./unary";
 import { attentionTile, mergeTile } from "./attention";
 import { appendTile, qkNormRopeTile, ropeTile } from "./turn";
+import { combineTile } from "./combine";
+import { groupGatedTile, groupLinearTile, slotDownTile, slotGatedTile, slotLinearTile } from "./experts";
+import { groupInputGradTile, groupWeightGradTile } from "./experts-grad";
+import { groupTile, rankTile } from "./group";
+import { routeTile } from "./route";
 
 export function tile(command: usize, index: u32, thread: u32): void {
   switch (load<u32>(command)) {
@@ -52,6 +57,28 @@ export function tile(command: usize, index: u32, thread: u32): void {
       return attentionTile(command, index, thread);
     case codes.ATTENTION_MERGE:
       return mergeTile(command, index, thread);
+    case codes.GROUP:
+      return groupTile(command);
+    case codes.RANK:
+      return rankTile(command, index);
+    case codes.COMBINE:
+      return combineTile(command, index);
+    case codes.SLOT_LINEAR:
+      return slotLinearTile(command, index);
+    case codes.SLOT_GATED:
+      return slotGatedTile(command, index);
+    case codes.SLOT_DOWN:
+      return slotDownTile(command, index);
+    case codes.GROUP_LINEAR:
+      return groupLinearTile(command, index);
+    case codes.GROUP_GATED:
+      return groupGatedTile(command, index, thread);
+    case codes.GROUP_INPUT_GRAD:
+      return groupInputGradTile(command, index, thread);
+    case codes.GROUP_WEIGHT_GRAD:
+      return groupWeightGradTile(command, index, thread);
+    case codes.ROUTE:
+      return routeTile(command, index, thread);
     default:
       unreachable();
   }

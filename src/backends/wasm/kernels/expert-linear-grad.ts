@@ -1,0 +1,46 @@
+// Gradients of expertLinear: dx[r, j] = W[e]^T dy[r, j], summed over j where the slots share a row of x; dW[e] = sum of dy[r, j] x^T over the
+// slots of e, 0 for an expert that nobody chose.
+import { isPackedView } from "../../../core/view.js";
+import { DECLINED, type Kernel } from "../../backend.js";
+import { GROUP_INPUT_GRAD, GROUP_WEIGHT_GRAD } from "../codes.js";
+import type { Engine } from "../engine.js";
+import { ITEM_SLOTS, columnsPerTile, combine, groupBytes, groupSlots, maxItems } from "../experts.js";
+
+/** Rows of a weight's gradient that a tile computes at most. */
+const WEIGHT_ROWS = 64;
+/** Of assembly/experts-grad.ts: a block of 4 x 8, then 64 gathered rows of 256 + 16 numbers of x, and 64 of WEIGHT_ROWS numbers of dy. */
+const WEIGHT_GRAD_BYTES = 4 * (4 * 8 + 64 * (256 + 16) + 64 * WEIGHT_ROWS);
+
+export const expertLinearGrad =
+  (engine: Engine): Kernel<"expertLinearGrad", void | typeof DECLINED> =>
+  ([x, weight, experts, dy], [dx, dWeight]) => {
+    if (isPackedView(weight)) return DECLINED;
+    const [numExperts, outs, width] = weight.shape;
+    const [rows, k] = experts.shape;
+    const slots = rows * k;
+    const shared = x.shape.length === 2;
+    const forWidth = columnsPerTile(width, outs, slots, numExperts, 8);
+    const threadBytes = Math.max(ITEM_SLOTS * forWidth * 4, WEIGHT_GRAD_BYTES);
+    const [grouping, waiting, scratch] = engine.scratch(
+      groupBytes(slots, numExperts),
+      dx !== undefined && shared ? slots * width * 4 : 0,
+      threadBytes * engine.threads,
+    );
+    const chosen = engine.at(experts);
+    const groups = groupSlots(engine, grouping, chosen, slots, numExperts, shared ? k : 1);
+    if (dx !== undefined) {
+      const matrix = [engine.at(weight), width * 4, outs * width * 4, width, outs];
+      const to = shared ? waiting : engine.at(dx);
+      const words = [engine.at(dy), outs * 4, ...matrix, to, width * 4, groups.order, groups.items, numExperts];
+      const tiles = maxItems(slots, numExperts) * Math.ceil(width / forWidth);
+      engine.launch(GROUP_INPUT_GRAD, tiles, [...words, forWidth, scratch, threadBytes]);
+      if (shared) combine(engine, waiting, 0, engine.at(dx), rows, k, width, chosen, numExperts);
+    }
+    if (dWeight !== undefined) {
+      const each = Math.min(WEIGHT_ROWS, columnsPerTile(outs, width, slots, numExperts, 4));
+      const input = [engine.at(x), width * 4, groups.sources, engine.at(dy), outs * 4];
+      const words = [...input, engine.at(dWeight), outs, width, each, groups.ends, groups.order, scratch, threadBytes];
+      engine.launch(GROUP_WEIGHT_GRAD, numExperts * Math.ceil(outs / each), words);
+    }
+    return undefined;
+  };

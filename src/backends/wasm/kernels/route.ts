@@ -1,0 +1,19 @@
+// The k experts of each row, best first, and their weights.
+import type { Kernel } from "../../backend.js";
+import { ROUTE } from "../codes.js";
+import { perTile, type Engine } from "../engine.js";
+
+const SCORES = { softmax: 0, sigmoid: 1, uniform: 2 };
+
+export const route =
+  (engine: Engine): Kernel<"route", void> =>
+  ([logits, bias], [weights, experts], { k, score, normalize, scale }) => {
+    const [rows, width] = logits.shape;
+    const each = perTile(rows, 8 * width + 32 * k);
+    const threadBytes = Math.ceil((width + 8) / 16) * 64;
+    const [keys] = bias === undefined ? [0] : engine.scratch(threadBytes * engine.threads);
+    const addresses = [logits, bias, weights, experts].map((view) => (view === undefined ? 0 : engine.at(view)));
+    const flags = [SCORES[score], Number(normalize)];
+    const words = [...addresses, rows, width, k, ...flags, each, keys, threadBytes];
+    engine.launch(ROUTE, Math.ceil(rows / each), words, [scale]);
+  };
