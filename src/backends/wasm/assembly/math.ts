@@ -40,12 +40,6 @@ function nearPowers(x: v128): v128 {
 function nearOne(x: v128, shifted: v128): v128 {
   const n = f32x4.sub(shifted, f32x4.splat(INTEGER));
   const r = madd(n, f32x4.splat(-1.4286068202862268e-6), madd(n, f32x4.splat(-0.693145751953125), x));
- * exp(x) = 2^n exp(r) with n = round(x / ln 2), |r| <= ln(2) / 2. ln 2 is taken in two parts, the first of 15 bits, so that n times it is exact.
- * exp(r) = 1 + r + r^2 q(r), q of degree 4: the fit is good to 2^-28.
-  x = f32x4.pmin(f32x4.pmax(x, f32x4.splat(-104)), f32x4.splat(89));
-  const shifted = madd(x, f32x4.splat(1.4426950408889634), f32x4.splat(INTEGER));
-  let r = madd(n, f32x4.splat(-0.693145751953125), x);
-  r = madd(n, f32x4.splat(-1.4286068202862268e-6), r);
   let q = madd(r, f32x4.splat(0.0013814598568172983), f32x4.splat(0.008368716878500574));
   q = madd(q, r, f32x4.splat(0.04166838804685977));
   q = madd(q, r, f32x4.splat(0.16666520631722856));
@@ -56,16 +50,6 @@ function nearOne(x: v128, shifted: v128): v128 {
 /** 2^n for n in the low bits of a sum with INTEGER, or of half of it; the others fall off. `bias` brings the exponent into 1 to 254. */
 function power(n: v128, bias: i32): v128 {
   return i32x4.shl(i32x4.add(n, i32x4.splat(bias)), 23);
-  const y = f32x4.add(madd(q, f32x4.mul(r, r), r), f32x4.splat(1));
-  // 2^n is not always an f32, its two halves are; the first product is exact, so the result is rounded once, subnormal or not.
-  const integer = i32x4.sub(shifted, f32x4.splat(INTEGER));
-  const half = i32x4.shr_s(integer, 1);
-  return f32x4.mul(f32x4.mul(y, power(half)), power(i32x4.sub(integer, half)));
-}
-
-/** 2^n for integers n from -126 to 127. */
-function power(n: v128): v128 {
-  return i32x4.shl(i32x4.add(n, i32x4.splat(127)), 23);
 }
 
 /** The bits that a lane of {@link exp4} has. */
@@ -76,7 +60,6 @@ export function expOf(x: f32): f32 {
 /** With e = exp(-|x|), which never overflows: 1 / (1 + e), or e / (1 + e) for negative x. */
 export function sigmoid4(x: v128): v128 {
   const e = expDown4(v128.or(x, i32x4.splat(0x80000000)));
-  const e = exp4(f32x4.neg(f32x4.abs(x)));
   const one = f32x4.splat(1);
   return f32x4.div(v128.bitselect(e, one, f32x4.lt(x, f32x4.splat(0))), f32x4.add(one, e));
 }
@@ -89,8 +72,6 @@ export function sigmoidOf(x: f32): f32 {
 /**
  * 1 - 2 / (exp(2 |x|) + 1) with the sign of x. Where that cancels, for |x| below 0.625, it is x + x^3 p(x^2), p of degree 4: the fit is
  * good to 2^-27.
- * 1 - 2 / (exp(2 |x|) + 1) with the sign of x. Where that cancels, for |x| below 0.625, it is x + x^3 p(x^2), p of degree 4: the fit is good
- * to 2^-27.
  */
 export function tanh4(x: v128): v128 {
   const size = f32x4.abs(x);
@@ -118,8 +99,6 @@ export function logOf(x: f32): f32 {
 /**
  * log(x), good to 2^-34, for x that is 0, negative, not finite, or in the normal range of f64. x = 2^k m with m from sqrt(1/2) to
  * sqrt(2), and log(m) = 2 artanh(s) = 2 s (1 + s^2 / 3 + s^4 / 5 + ...) with s = (m - 1) / (m + 1).
- * log(x), good to 2^-34, for x that is 0, negative, not finite, or in the normal range of f64. x = 2^k m with m from sqrt(1/2) to sqrt(2), and
- * log(m) = 2 artanh(s) = 2 s (1 + s^2 / 3 + s^4 / 5 + ...) with s = (m - 1) / (m + 1).
  */
 export function logWide(x: f64): f64 {
   if (!(x > 0)) return x == 0 ? -Infinity : NaN;
@@ -177,9 +156,6 @@ function manyTurns(x: f32): i64 {
   const twoOverPi = memory.data<u32>([
     0xa2f9836e, 0x4e441529, 0xfc2757d1, 0xf534ddc0, 0xdb629599, 0x3c439041, 0xfe5163ab,
   ]);
- * |x| * 2 / pi modulo 4, in units of 2^-62, for |x| of 2^25 or more. |x| is an integer of 24 bits times 2^e: bits of 2 / pi in front of place
- * e - 1 add whole turns, and 96 bits from there are enough for all that f32 can ask.
-  const twoOverPi = memory.data<u32>([0xa2f9836e, 0x4e441529, 0xfc2757d1, 0xf534ddc0, 0xdb629599, 0x3c439041, 0xfe5163ab]);
   const bits = reinterpret<u32>(x) & 0x7fffffff;
   const integer = u64((bits & 0x7fffff) | 0x800000);
   const skip = (bits >> 23) - 152;
