@@ -1,0 +1,12 @@
+// The same number in another type; towards integers it is cut off, saturates, and NaN becomes 0.
+import type { Kernels } from "../../backend.js";
+import { CAST, COPY } from "../codes.js";
+import type { Engine } from "../engine.js";
+import { strided, whole } from "../strided.js";
+
+export const cast =
+  (engine: Engine): Kernels["cast"] =>
+  ([x], [y]) => {
+    const what = x.dtype === y.dtype ? COPY : CAST;
+    strided(engine, what, [x.dtype, y.dtype], y.shape, whole(engine, y), [whole(engine, x)]);
+  };
