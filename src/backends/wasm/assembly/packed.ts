@@ -59,31 +59,43 @@ function decodeFour(codes: usize, scale: v128): v128 {
 
 /** The codes of 32 numbers; returns the bits of their scale. */
 function encodeBlock(x: usize, codes: usize): u32 {
+  // Without their signs numbers lie in the order of their bits, and NaN above all.
   const clear = i32x4.splat(0x7fffffff);
-  let most = f32x4.splat(0);
-  for (let i: usize = 0; i < 128; i += 16) most = f32x4.max(most, v128.and(v128.load(x + i), clear));
-  const amax = max(
-    max(f32x4.extract_lane(most, 0), f32x4.extract_lane(most, 1)),
-    max(f32x4.extract_lane(most, 2), f32x4.extract_lane(most, 3)),
-  );
-  const d = amax / 127;
-  // Where 1 / d overflows, all codes are 0, as the scale is.
+  let a = i32x4.splat(0), b = a;
+  for (let i: usize = 0; i < 128; i += 32) {
+    a = i32x4.max_s(a, v128.and(v128.load(x + i), clear));
+    b = i32x4.max_s(b, v128.and(v128.load(x + i, 16), clear));
+  }
+  a = i32x4.max_s(a, b);
+  a = i32x4.max_s(a, i8x16.shuffle(a, a, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+  a = i32x4.max_s(a, i8x16.shuffle(a, a, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11));
+  const d = f32x4.extract_lane(a, 0) / 127;
   const inverse = f32(1) / d;
-  const by = f32x4.splat(inverse == Infinity ? 0 : inverse);
-  for (let i: usize = 0; i < 32; i += 16) {
-    const low = i16x8.narrow_i32x4_s(nearest(v128.load(x), by), nearest(v128.load(x, 16), by));
-    const high = i16x8.narrow_i32x4_s(nearest(v128.load(x, 32), by), nearest(v128.load(x, 48), by));
-    v128.store(codes + i, i8x16.max_s(i8x16.narrow_i16x8_s(low, high), i8x16.splat(-127)));
-    x += 64;
+  if (inverse > 0 && inverse < Infinity) {
+    const by = f32x4.splat(inverse);
+    for (let i: usize = 0; i < 32; i += 16) {
+      const low = i16x8.narrow_i32x4_s(nearest(v128.load(x), by), nearest(v128.load(x, 16), by));
+      const high = i16x8.narrow_i32x4_s(nearest(v128.load(x, 32), by), nearest(v128.load(x, 48), by));
+      v128.store(codes + i, i8x16.narrow_i16x8_s(low, high));
+      x += 64;
+    }
+  } else {
+    // NaN, an infinity, or numbers so small that 1 / d overflows, as does 1 / 0.
+    v128.store(codes, i32x4.splat(0));
+    v128.store(codes, i32x4.splat(0), 16);
   }
   return toF16(d);
 }
 
-/** x * by as whole numbers, halves away from zero, and 0 for NaN: adding the number before 0.5 never rounds up what lies below a half. */
+/** In f32 the numbers from here on to the next power of two are whole, and the lowest bits count them. */
+const COUNTING: f32 = 12582912;
+
+/** x * by, at most 127 in magnitude, as whole numbers, halves away from zero: adding the number before 0.5 never rounds up what lies below a half. */
 function nearest(x: v128, by: v128): v128 {
   const scaled = f32x4.mul(x, by);
-  const half = v128.bitselect(scaled, f32x4.splat(0.49999997), i32x4.splat(0x80000000));
-  return i32x4.trunc_sat_f32x4_s(f32x4.add(scaled, half));
+  const half = v128.or(v128.and(scaled, i32x4.splat(0x80000000)), f32x4.splat(0.49999997));
+  const counted = f32x4.add(f32x4.trunc(f32x4.add(scaled, half)), f32x4.splat(COUNTING));
+  return i32x4.sub(counted, f32x4.splat(COUNTING));
 }
 
 /** `width` numbers, a row or its part of whole pieces. `scratch`: 160 bytes. */

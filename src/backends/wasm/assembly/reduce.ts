@@ -69,14 +69,28 @@ function least<T>(): v128 {
   return isSigned<T>() ? i32x4.splat(i32.MIN_VALUE) : i32x4.splat(0);
 }
 
+/** The greater of two where neither is NaN: a single instruction, which f32x4.max is not on x86. */
+function greater<T>(a: v128, b: v128): v128 {
+  return isFloat<T>() ? f32x4.pmax(a, b) : v128.max<T>(a, b);
+}
+
+/** All bits, which are a NaN, where a number is NaN. */
+function isNaN4<T>(x: v128): v128 {
+  return isFloat<T>() ? f32x4.ne(x, x) : i32x4.splat(0);
+}
+
 function greatestOfLine<T>(x: usize, n: u32, flip: u32): T {
   const turn = i32x4.splat(flip);
   let a = least<T>(), b = a, c = a, d = a;
+  let nan = i32x4.splat(0), other = nan;
   for (let blocks = n >> 4; blocks != 0; blocks--) {
-    a = v128.max<T>(a, v128.xor(v128.load(x), turn));
-    b = v128.max<T>(b, v128.xor(v128.load(x, 16), turn));
-    c = v128.max<T>(c, v128.xor(v128.load(x, 32), turn));
-    d = v128.max<T>(d, v128.xor(v128.load(x, 48), turn));
+    const p = v128.load(x), q = v128.load(x, 16), r = v128.load(x, 32), s = v128.load(x, 48);
+    a = greater<T>(a, v128.xor(p, turn));
+    b = greater<T>(b, v128.xor(q, turn));
+    c = greater<T>(c, v128.xor(r, turn));
+    d = greater<T>(d, v128.xor(s, turn));
+    nan = v128.or(nan, v128.or(isNaN4<T>(p), isNaN4<T>(q)));
+    other = v128.or(other, v128.or(isNaN4<T>(r), isNaN4<T>(s)));
     x += 64;
   }
   for (let quads = (n >> 2) & 3; quads != 0; quads--) {
@@ -84,7 +98,7 @@ function greatestOfLine<T>(x: usize, n: u32, flip: u32): T {
     x += 16;
   }
   if (n & 3) b = v128.max<T>(b, v128.bitselect(v128.xor(v128.load(x), turn), least<T>(), firstLanes(n & 3)));
-  a = v128.max<T>(v128.max<T>(a, b), v128.max<T>(c, d));
+  a = v128.or(v128.max<T>(v128.max<T>(a, b), v128.max<T>(c, d)), v128.or(nan, other));
   a = v128.max<T>(a, i8x16.shuffle(a, a, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
   a = v128.max<T>(a, i8x16.shuffle(a, a, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11));
   return v128.extract_lane<T>(v128.xor(a, turn), 0);
@@ -161,7 +175,9 @@ function greatestOfRows<T>(x: usize, rowBytes: usize, rows: u32, y: usize, colum
 }
 
 function greatestOfFive<T>(x0: usize, x1: usize, x2: usize, x3: usize, old: usize, turn: v128): v128 {
-  const a = v128.max<T>(v128.xor(v128.load(x0), turn), v128.xor(v128.load(x1), turn));
-  const b = v128.max<T>(v128.xor(v128.load(x2), turn), v128.xor(v128.load(x3), turn));
-  return v128.xor(v128.max<T>(v128.xor(v128.load(old), turn), v128.max<T>(a, b)), turn);
+  const a = v128.load(x0), b = v128.load(x1), c = v128.load(x2), d = v128.load(x3), e = v128.load(old);
+  const ab = greater<T>(v128.xor(a, turn), v128.xor(b, turn)), cd = greater<T>(v128.xor(c, turn), v128.xor(d, turn));
+  const all = greater<T>(v128.xor(e, turn), greater<T>(ab, cd));
+  const nan = v128.or(v128.or(isNaN4<T>(a), isNaN4<T>(b)), v128.or(isNaN4<T>(c), isNaN4<T>(d)));
+  return v128.or(v128.xor(all, turn), v128.or(nan, isNaN4<T>(e)));
 }

@@ -7,10 +7,10 @@ const DIGITS: u32 = 256;
 /** Of the leading bits: 11. */
 const LEADING: u32 = 2048;
 
-/** Words: x, values, indices; rows; n, k (1 to n); scratch of the threads, bytes of it per thread: 16 n + 8192. A tile is a row. */
+/** Words: x, values, indices; rows; n, k (1 to n); scratch, bytes of it per thread and per row, one of them 16 n + 8192. A tile is a row. */
 export function sortTile(command: usize, row: u32, thread: u32): void {
   const n = word(command, 4), k = word(command, 5);
-  const scratch = (word(command, 6) as usize) + thread * word(command, 7);
+  const scratch = (word(command, 6) as usize) + thread * word(command, 7) + row * word(command, 8);
   const x = (word(command, 0) as usize) + (((row as usize) * n) << 2);
   const to = ((row as usize) * k) << 2;
   const counts = scratch, pairs = scratch + LEADING * 4, others = pairs + ((n as usize) << 3);

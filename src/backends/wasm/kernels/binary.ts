@@ -2,7 +2,7 @@
 import type { BinaryOp, Kernels } from "../../backend.js";
 import * as codes from "../codes.js";
 import type { Engine } from "../engine.js";
-import { broadcast, strided, whole } from "../strided.js";
+import { elementwise } from "../strided.js";
 
 const codeOf: Readonly<Record<BinaryOp, number>> = {
   add: codes.ADD,
@@ -22,7 +22,5 @@ const codeOf: Readonly<Record<BinaryOp, number>> = {
 
 export const binary =
   (engine: Engine): Kernels["binary"] =>
-  ([a, b], [y], { op }) => {
-    const walks = [broadcast(engine, a, y.shape), broadcast(engine, b, y.shape)];
-    strided(engine, codeOf[op], [a.dtype, y.dtype], y.shape, whole(engine, y), walks);
-  };
+  (operands, [y], { op }) =>
+    elementwise(engine, codeOf[op], y, operands);

@@ -2,11 +2,10 @@
 import type { Kernels } from "../../backend.js";
 import { CAST, COPY } from "../codes.js";
 import type { Engine } from "../engine.js";
-import { strided, whole } from "../strided.js";
+import { elementwise } from "../strided.js";
 
 export const cast =
   (engine: Engine): Kernels["cast"] =>
   ([x], [y]) => {
-    const what = x.dtype === y.dtype ? COPY : CAST;
-    strided(engine, what, [x.dtype, y.dtype], y.shape, whole(engine, y), [whole(engine, x)]);
+    elementwise(engine, x.dtype === y.dtype ? COPY : CAST, y, [x]);
   };

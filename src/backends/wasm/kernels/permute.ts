@@ -7,7 +7,7 @@ import { perTile, type Engine } from "../engine.js";
 import { strided, whole } from "../strided.js";
 
 /** Elements on a side of a block: few enough to stay in the first-level cache, enough for whole cache lines. */
-const SIDE = 64;
+const SIDE = 128;
 
 export const permute =
   (engine: Engine): Kernels["permute"] =>

@@ -5,8 +5,8 @@ import { SCATTER } from "../codes.js";
 import { perTile, type Engine } from "../engine.js";
 import { typeCodes } from "../strided.js";
 
-/** Tiles are whole multiples of this many columns: two cache lines. */
-const COLUMNS = 32;
+/** Tiles are whole multiples of this many columns: pieces of rows that are worth the way to them. */
+const COLUMNS = 128;
 
 export const scatterRows =
   (engine: Engine): Kernels["scatterRows"] =>

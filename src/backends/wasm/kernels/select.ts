@@ -2,11 +2,9 @@
 import type { Kernels } from "../../backend.js";
 import { SELECT } from "../codes.js";
 import type { Engine } from "../engine.js";
-import { broadcast, strided, whole } from "../strided.js";
+import { elementwise } from "../strided.js";
 
 export const select =
   (engine: Engine): Kernels["select"] =>
-  (operands, [y]) => {
-    const walks = operands.map((view) => broadcast(engine, view, y.shape));
-    strided(engine, SELECT, [operands[1].dtype, y.dtype], y.shape, whole(engine, y), walks);
-  };
+  (operands, [y]) =>
+    elementwise(engine, SELECT, y, operands);

@@ -18,7 +18,9 @@ export const topK =
       engine.launch(TOP_K, Math.ceil(rows / count), [...words, count, width, k]);
       return;
     }
-    const threadBytes = 16 * width + 8192;
-    const [scratch] = engine.scratch(threadBytes * engine.threads);
-    engine.launch(SORT, rows, [...words, width, k, scratch, threadBytes]);
+    // With fewer rows than threads each row has scratch of its own, else each thread.
+    const bytes = 16 * width + 8192;
+    const few = rows < engine.threads;
+    const [scratch] = engine.scratch(bytes * Math.min(rows, engine.threads));
+    engine.launch(SORT, rows, [...words, width, k, scratch, few ? 0 : bytes, few ? bytes : 0]);
   };
