@@ -244,6 +244,8 @@ describe("where nothing can be promised", () => {
     expect(await boundOf(div(tensor(ieee, [1]), about([0.1], [0.2])))).toEqual([Infinity]);
     expect(await boundOf(sqrt(about([0.1], [0.2])))).toEqual([Infinity]);
     expect(await boundOf(exp(about([80], [20])))).toEqual([Infinity]);
+    // In some order, though not in this one.
+    expect(await boundOf(sum(tensor(ieee, [3e38, -3e38, 3e38])))).toEqual([Infinity]);
   });
 
   test("NaN and infinities mean something under ieee alone", async () => {

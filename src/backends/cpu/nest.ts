@@ -1,19 +1,6 @@
-// Loops over several operands at once whose axes advance by different strides (0 where an operand is broadcast): how binary, select, reduce,
-// permute and slices walk memory.
-import { stridesOf, type Shape } from "../../core/shape.js";
-
-/** One loop: how often it runs, and how far each operand moves per turn. */
-interface Loop {
-  extent: number;
-  readonly strides: readonly number[];
-}
-
-/** Strides of an operand that is broadcast to `shape`, aligned at the last axis. */
-export function broadcastStrides(operand: Shape, shape: Shape): number[] {
-  const own = stridesOf(operand);
-  const missing = shape.length - operand.length;
-  return shape.map((_, axis) => (axis < missing || operand[axis - missing] === 1 ? 0 : own[axis - missing]));
-}
+// Runs the loops over several operands whose axes advance by different strides: how binary, select, reduce, permute and slices walk memory.
+import type { Shape } from "../../core/shape.js";
+import { mergedLoops } from "../loops.js";
 
 /**
  * Calls `row(starts, count, steps)` for each innermost run: operand j is to be visited at starts[j] + i * steps[j] for i below `count`. Axes
@@ -41,22 +28,6 @@ export function forEachRun(
     }
     if (level < 0) return;
   }
-}
-
-function mergedLoops(shape: Shape, strides: readonly (readonly number[])[]): Loop[] {
-  const loops: Loop[] = [];
-  for (let axis = 0; axis < shape.length; axis++) {
-    const extent = shape[axis];
-    if (extent === 1) continue;
-    const here = strides.map((operand) => operand[axis]);
-    const outer = loops[loops.length - 1];
-    if (outer !== undefined && outer.strides.every((stride, j) => stride === here[j] * extent)) {
-      loops[loops.length - 1] = { extent: outer.extent * extent, strides: here };
-    } else {
-      loops.push({ extent, strides: here });
-    }
-  }
-  return loops;
 }
 
 /** y[yAt + ...] = x[xAt + ...] over `shape`, each side by strides of its own. */

@@ -25,6 +25,21 @@ import { expertMlp } from "./kernels/expert-mlp.js";
 import { groupByExpert } from "./kernels/group-by-expert.js";
 import { route } from "./kernels/route.js";
 import { borrowed } from "./borrowed.js";
+import { binary } from "./kernels/binary.js";
+import { cast } from "./kernels/cast.js";
+import { dequantize } from "./kernels/dequantize.js";
+import { fill } from "./kernels/fill.js";
+import { gatherRows } from "./kernels/gather-rows.js";
+import { matmul } from "./kernels/matmul.js";
+import { permute } from "./kernels/permute.js";
+import { quantize } from "./kernels/quantize.js";
+import { reduce } from "./kernels/reduce.js";
+import { scan } from "./kernels/scan.js";
+import { scatterRows } from "./kernels/scatter-rows.js";
+import { select } from "./kernels/select.js";
+import { slice } from "./kernels/slice.js";
+import { topK } from "./kernels/top-k.js";
+import { writeSlice } from "./kernels/write-slice.js";
 
 export function kernelsOf(engine: Engine): Kernels {
   return {
@@ -52,5 +67,19 @@ export function kernelsOf(engine: Engine): Kernels {
     combineExperts: combineExperts(engine),
     expertMlp: expertMlp(engine),
     expertLinearGrad: expertLinearGrad(engine),
+    fill: fill(engine),
+    cast: cast(engine),
+    permute: permute(engine),
+    slice: slice(engine),
+    writeSlice: writeSlice(engine),
+    gatherRows: gatherRows(engine),
+    scatterRows: scatterRows(engine),
+    binary: binary(engine),
+    select: select(engine),
+    reduce: reduce(engine),
+    scan: scan(engine),
+    topK: topK(engine),
+    quantize: quantize(engine),
+    dequantize: dequantize(engine),
   };
 }

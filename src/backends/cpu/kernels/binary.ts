@@ -3,7 +3,8 @@
 import { DTypeError } from "../../../core/errors.js";
 import { stridesOf } from "../../../core/shape.js";
 import type { BinaryOp, Kernel } from "../../backend.js";
-import { broadcastStrides, forEachRun } from "../nest.js";
+import { broadcastStrides } from "../../loops.js";
+import { forEachRun } from "../nest.js";
 import { elements, floats, words } from "../read.js";
 
 export const binary: Kernel<"binary", void> = ([a, b], [y], { op }) => {

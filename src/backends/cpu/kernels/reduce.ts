@@ -3,7 +3,8 @@
 import { BYTES_PER_ELEMENT, type DType } from "../../../core/dtype.js";
 import { stridesOf } from "../../../core/shape.js";
 import type { Kernel } from "../../backend.js";
-import { broadcastStrides, forEachRun } from "../nest.js";
+import { broadcastStrides } from "../../loops.js";
+import { forEachRun } from "../nest.js";
 import { elements } from "../read.js";
 
 type Reduction = "sum" | "max" | "min";

@@ -1,7 +1,8 @@
 // y = condition ? a : b, elementwise with broadcasting; any non-zero condition counts.
 import { stridesOf } from "../../../core/shape.js";
 import type { Kernel } from "../../backend.js";
-import { broadcastStrides, forEachRun } from "../nest.js";
+import { broadcastStrides } from "../../loops.js";
+import { forEachRun } from "../nest.js";
 import { words } from "../read.js";
 
 export const select: Kernel<"select", void> = ([condition, a, b], [y]) => {

@@ -80,10 +80,10 @@ export function transposeFour(from: usize, to: usize, k: u32, lineStride: usize,
     to += 4 * bytes;
   }
   for (let i = k & 3; i != 0; i--) {
-    store<f32>(to, load<f32>(r0));
-    store<f32>(to, load<f32>(r1), 4);
-    store<f32>(to, load<f32>(r2), 8);
-    store<f32>(to, load<f32>(r3), 12);
+    store<u32>(to, load<u32>(r0));
+    store<u32>(to, load<u32>(r1), 4);
+    store<u32>(to, load<u32>(r2), 8);
+    store<u32>(to, load<u32>(r3), 12);
     r0 += 4;
     r1 += 4;
     r2 += 4;

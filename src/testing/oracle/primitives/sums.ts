@@ -12,6 +12,8 @@ const sizeOfTerm = (term: number): number => (Number.isFinite(term) ? Math.abs(t
 function sumBound(profile: Profile, y: number, spread: number, size: number, roundings: number): number {
   if (Number.isFinite(y)) {
     if (size + spread === 0) return 0;
+    // Some order of the terms overflows on the way, though they cancel in the end.
+    if (roundings > 1 && settled(size, spread) === Infinity) return Infinity;
     const lost = roundings > 0 ? roundings * profile.underflow : 0;
     return settled(y, spread + gamma(profile, Math.max(roundings, 0)) * (size + spread) + lost);
   }
