@@ -3,6 +3,7 @@ import type { Kernels } from "../backend.js";
 import type { Engine } from "./engine.js";
 import { appendKV } from "./kernels/append-kv.js";
 import { attention } from "./kernels/attention.js";
+import { attentionGrad } from "./kernels/attention-grad.js";
 import { matmul } from "./kernels/matmul.js";
 import { qkNormRope } from "./kernels/qk-norm-rope.js";
 import { rope } from "./kernels/rope.js";
@@ -12,6 +13,7 @@ export function kernelsOf(engine: Engine): Kernels {
   return {
     ...borrowed(engine),
     matmul: matmul(engine),
+    attentionGrad: attentionGrad(engine),
     attention: attention(engine),
     appendKV: appendKV(engine),
     qkNormRope: qkNormRope(engine),

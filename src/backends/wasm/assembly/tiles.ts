@@ -1,6 +1,7 @@
 // From a command's code to the code that runs one tile of it.
 import * as codes from "../codes";
 import { attentionTile, mergeTile } from "./attention";
+import { attentionGradTile, meanTile, poolTile } from "./attention-grad";
 import { gemmTile, packTile } from "./gemm";
 import { appendTile, qkNormRopeTile, ropeTile } from "./turn";
 
@@ -20,6 +21,14 @@ export function tile(command: usize, index: u32, thread: u32): void {
       return attentionTile(command, index, thread);
     case codes.ATTENTION_MERGE:
       return mergeTile(command, index, thread);
+    case codes.ATTENTION_MEANS:
+      return meanTile(command, index);
+    case codes.ATTENTION_GRAD_QUERIES:
+      return attentionGradTile(command, index, thread, true);
+    case codes.ATTENTION_GRAD_KEYS:
+      return attentionGradTile(command, index, thread, false);
+    case codes.ATTENTION_POOL:
+      return poolTile(command, index);
     default:
       unreachable();
   }
