@@ -78,6 +78,10 @@ export const QK_NORM_ROPE = 301;
 export const APPEND_KV = 302;
 export const ATTENTION = 303;
 export const ATTENTION_MERGE = 304;
+export const ATTENTION_MEANS = 305;
+export const ATTENTION_GRAD_QUERIES = 306;
+export const ATTENTION_GRAD_KEYS = 307;
+export const ATTENTION_POOL = 308;
 
 // experts: 400 and up
 export const GROUP = 400;

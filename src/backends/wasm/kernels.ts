@@ -16,6 +16,8 @@ import { swigluGrad } from "./kernels/swiglu-grad.js";
 import { unary } from "./kernels/unary.js";
 import { appendKV } from "./kernels/append-kv.js";
 import { attention } from "./kernels/attention.js";
+import { attentionGrad } from "./kernels/attention-grad.js";
+import { matmul } from "./kernels/matmul.js";
 import { qkNormRope } from "./kernels/qk-norm-rope.js";
 import { rope } from "./kernels/rope.js";
 import { combineExperts } from "./kernels/combine-experts.js";
@@ -57,6 +59,7 @@ export function kernelsOf(engine: Engine): Kernels {
     rmsNormGrad: rmsNormGrad(engine),
     swigluGrad: swigluGrad(engine),
     crossEntropyGrad: crossEntropyGrad(engine),
+    attentionGrad: attentionGrad(engine),
     attention: attention(engine),
     appendKV: appendKV(engine),
     qkNormRope: qkNormRope(engine),

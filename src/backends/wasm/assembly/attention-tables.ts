@@ -30,7 +30,7 @@ export function keyRowsOf(command: usize): u32 {
 // Fields. SEGMENT is that without the mark of a global token, -1 for an absent query and -2 for a hidden key; FREE is all ones for a global token
 // and for a sink. A query's range is [FIRST, LAST), a key's FIRST is its row. NEAR and FAR are addresses: rows of q and dy, or of keys and values.
 export const POSITION: usize = 0, SEGMENT: usize = 1, FREE: usize = 2, FIRST: usize = 3, LAST: usize = 4, NEAR: usize = 5, FAR: usize = 6;
-/** The place of a query's row among all query rows. */
+/** Where the record's row stands among all rows of queries, or of keys. */
 export const PLACE: usize = 7;
 export const FIELDS: usize = 8;
 
@@ -97,7 +97,8 @@ export function keyRecords(
     const free = (segment >> 31) | -i32(position < sinks);
     const known = position >= 0 && slot < slots;
     const offset = (((slot as usize) * kvHeads + kvHead) * size) << 2;
-    put(records + (rows << 2), span, position, plain, free, row as i32, 0, known ? k + offset : zeros, known ? v + offset : zeros, 0);
+    const place = (batch * keyRowsOf(command) + row) * kvHeads + kvHead;
+    put(records + (rows << 2), span, position, plain, free, row as i32, 0, known ? k + offset : zeros, known ? v + offset : zeros, place);
     rows++;
   }
   if (!stream) {

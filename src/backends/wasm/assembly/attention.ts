@@ -1,8 +1,8 @@
 // Attention in one pass over keys and values: a tile has some tokens of a batch row, the query heads of one kv head, and all keys that they may
 // see or a chunk of them. Scores exist for a block of keys only, with running maxima and sums (Milakov & Gimelshein 2018).
 import {
-  ALL, FAR, FIELDS, FIRST, LAST, NEAR, NONE, SEGMENT, SOME, SUMMARY_BYTES,
-  greatestOf, groupOf, keyRecords, keyRowsOf, kvHeadsOf, leastOf, maskStream, queryRecords, relation, sizeOf, summarize, tokensOf,
+  ALL, FAR, FIELDS, FIRST, LAST, NEAR, NONE, PLACE, SEGMENT, SOME, SUMMARY_BYTES,
+  greatestOf, groupOf, headsOf, keyRecords, keyRowsOf, kvHeadsOf, leastOf, maskStream, queryRecords, relation, sizeOf, summarize, tokensOf,
 } from "./attention-tables";
 import { addRows, anyOdd, packLanes, roundedUp, scoreRows, storeLanes } from "./attention-blocks";
 import { capScores, hideScores, shiftOf, weigh } from "./attention-softmax";
@@ -15,7 +15,7 @@ export const BLOCK: u32 = 64;
 
 // Words after those of attention-tables.ts.
 const Y: usize = 15, PER_TILE: usize = 16, TOKEN_TILES: usize = 17, BATCHES: usize = 18, CHUNKS: usize = 19, CHUNK_KEYS: usize = 20;
-const SCRATCH: usize = 21, THREAD_BYTES: usize = 22, PARTS: usize = 23;
+const SCRATCH: usize = 21, THREAD_BYTES: usize = 22, PARTS: usize = 23, STATISTICS: usize = 24;
 // Numbers.
 export const SCALE: usize = 0, SOFTCAP: usize = 1;
 
@@ -86,12 +86,14 @@ export function attentionTile(command: usize, tile: u32, thread: u32): void {
         if (single(command, SOFTCAP) != 0) capScores(scores, count, single(command, SOFTCAP));
         if (who != ALL) hideScores(scores, count, masks + place * BLOCK);
         weigh(scores, count, state + place, sums + place, factors);
+        if (word(command, STATISTICS) != 0) continue;
         const to = values + place * roundedUp(size);
         addRows(keys + FAR * BLOCK * 4, count, scores, size, to, v128.load(factors), v128.load(factors, 16), odd);
       }
     }
   }
-  if (chunks == 1) finish(records, span, rows, size, state);
+  if (word(command, STATISTICS) != 0) remember(command, records, span, rows, state);
+  else if (chunks == 1) finish(records, span, rows, size, state);
 }
 
 /** Divides the sums of values by those of weights, and writes the rows of y; rows that saw nothing are 0. */
@@ -105,6 +107,18 @@ function finish(records: usize, span: usize, rows: u32, size: u32, state: usize)
     const hold = v128.and(i32x4.ge_s(v128.load(segments, 16), zero), f32x4.ne(right, zero));
     const list = records + FAR * span + place;
     storeLanes(state + 2 * span + place * roundedUp(size), size, list, min(8, rows - row), f32x4.div(one, left), f32x4.div(one, right), keep, hold);
+  }
+}
+
+/** For the gradient, by the row's place: what to subtract from scores, and what to multiply the exponentials by. 0 for rows that saw nothing. */
+function remember(command: usize, records: usize, span: usize, rows: u32, state: usize): void {
+  const count = (word(command, BATCHES) * tokensOf(command) * headsOf(command)) as usize;
+  for (let row: u32 = 0; row < rows; row++) {
+    const at = (row as usize) << 2;
+    const to = (word(command, STATISTICS) as usize) + ((load<u32>(records + PLACE * span + at) as usize) << 2);
+    const max = load<f32>(state + at), sum = load<f32>(state + span + at);
+    store<f32>(to, max == f32(-Infinity) ? 0 : max);
+    store<f32>(to + (count << 2), sum == 0 ? 0 : 1 / sum);
   }
 }
 

@@ -8,6 +8,8 @@ import { softmaxTile } from "./softmax";
 import { swigluGradTile, swigluTile } from "./swiglu";
 import { unaryTile } from "./unary";
 import { attentionTile, mergeTile } from "./attention";
+import { attentionGradTile, meanTile, poolTile } from "./attention-grad";
+import { gemmTile, packTile } from "./gemm";
 import { appendTile, qkNormRopeTile, ropeTile } from "./turn";
 import { combineTile } from "./combine";
 import { groupGatedTile, groupLinearTile, slotDownTile, slotGatedTile, slotLinearTile } from "./experts";
@@ -119,6 +121,14 @@ export function tile(command: usize, index: u32, thread: u32): void {
       return sortTile(command, index, thread);
     case codes.QUANTIZE:
       return quantizeTile(command, index, thread);
+    case codes.ATTENTION_MEANS:
+      return meanTile(command, index);
+    case codes.ATTENTION_GRAD_QUERIES:
+      return attentionGradTile(command, index, thread, true);
+    case codes.ATTENTION_GRAD_KEYS:
+      return attentionGradTile(command, index, thread, false);
+    case codes.ATTENTION_POOL:
+      return poolTile(command, index);
     default:
       unreachable();
   }

@@ -27,13 +27,13 @@ export const attention =
     const longest = units < ENOUGH_TILES ? longestRange(engine, queries, step, keys.shape[1]) : 0;
     const chunks = Math.max(1, Math.ceil(longest / CHUNK_KEYS));
     const lanes = Math.ceil((step * group) / 8) * 8;
-    const threadBytes = threadBytesOf(lanes, size, 1);
+    const threadBytes = threadBytesOf(lanes, BLOCK, size, 2);
     const partBytes = 4 * lanes * (2 + roundedUp(size));
     const [scratch, parts] = engine.scratch(threadBytes * engine.threads, chunks > 1 ? units * chunks * partBytes : 0);
     const words = [
       ...sharedWords(engine, [q, k, v, queries, keys], attrs),
       ...[engine.at(y), step, tokenTiles, batch],
-      ...[chunks, chunks > 1 ? CHUNK_KEYS : keys.shape[1], scratch, threadBytes, parts],
+      ...[chunks, chunks > 1 ? CHUNK_KEYS : keys.shape[1], scratch, threadBytes, parts, 0],
     ];
     engine.launch(ATTENTION, units * chunks, words, [attrs.scale, attrs.softcap]);
     if (chunks > 1) engine.launch(ATTENTION_MERGE, units, words, [attrs.scale, attrs.softcap]);
@@ -45,16 +45,18 @@ export const tokensPerTile = (tokens: number, group: number): number =>
 
 const roundedUp = (size: number): number => Math.ceil(size / 4) * 4;
 
-/** Scratch of a thread (assembly/attention.ts): records, masks, scores, and `panels` of rows as wide as a head for each kind of sum. */
-export function threadBytesOf(lanes: number, size: number, panels: number): number {
-  const records = 4 * FIELDS * (lanes + BLOCK) + SMALL_BYTES;
-  const blocks = 4 * BLOCK * (lanes + 2 * 8);
-  const wide = 4 * lanes * (roundedUp(size) * 2 * panels + STATE_NUMBERS);
-  return Math.ceil((records + blocks + wide + 4 * roundedUp(size)) / 64) * 64;
+/**
+ * Scratch of a thread: records and numbers of `lanes` rows and of `block` that pass, masks and scores of one against the other, and as many panels
+ * of rows as wide as a head.
+ */
+export function threadBytesOf(lanes: number, block: number, size: number, panels: number): number {
+  const [across, along] = [Math.ceil(lanes / 8) * 8, Math.ceil(block / 8) * 8];
+  const numbers = RECORD_NUMBERS * (across + along) + SMALL_NUMBERS;
+  const wide = (across * panels + 1) * roundedUp(size);
+  return Math.ceil((4 * (numbers + across * along + 2 * 8 * along + wide)) / 64) * 64;
 }
-const FIELDS = 8;
-const SMALL_BYTES = 256;
-const STATE_NUMBERS = 8;
+const RECORD_NUMBERS = 16;
+const SMALL_NUMBERS = 64;
 
 /** The words that all commands of attention begin with (assembly/attention-tables.ts). */
 export function sharedWords(
