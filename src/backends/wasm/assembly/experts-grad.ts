@@ -4,9 +4,10 @@ import { storeLanes } from "./dot";
 import { storeEdge } from "./gemm";
 import { beginOf, countOf, expertOf, itemAt } from "./group";
 import { COLUMNS, ROWS, stridedBlock } from "./micro";
+import { touch } from "./touch";
 
-/** Steps of a sum at a time: so many rows of a matrix, some columns wide, stay in the first-level cache whatever their distance. */
-const DEPTH: u32 = 128;
+/** Steps of a sum at a time: so many rows of a weight, as wide as a tile, stay in the second-level cache. */
+const DEPTH: u32 = 64;
 /** Slots at a time for the gradient of a weight, and columns: what is gathered stays in the second-level cache. */
 const SLOTS: u32 = 64;
 const GATHERED_COLUMNS: u32 = 256;
@@ -40,6 +41,7 @@ export function groupInputGradTile(command: usize, tile: u32, thread: u32): void
   do {
     const depth = min(DEPTH, k - from);
     const a = dy + (from << 2), b = weight + from * bRow;
+    for (let i: u32 = 0; i < depth; i++) touch(b + i * bRow, width << 2);
     for (let n: u32 = 0; n < width; n += COLUMNS) {
       for (let m: u32 = 0; m < count; m += ROWS) {
         const a0 = a + load<u32>(order + (m << 2)) * dyRow, a1 = a + load<u32>(order + (min(m + 1, most) << 2)) * dyRow;
@@ -53,7 +55,12 @@ export function groupInputGradTile(command: usize, tile: u32, thread: u32): void
 }
 
 function copyRow(from: usize, to: usize, count: u32): void {
-  for (let i: u32 = 0; i < count; i += 4) storeLanes(to + (i << 2), v128.load(from + (i << 2)), count - i);
+  for (let i = count >> 2; i != 0; i--) {
+    v128.store(to, v128.load(from));
+    from += 16;
+    to += 16;
+  }
+  if (count & 3) storeLanes(to, v128.load(from), count & 3);
 }
 
 /**

@@ -5,12 +5,18 @@ import { dot2x4, dot4, dotRows, storeLanes } from "./dot";
 import { beginOf, countOf, expertOf, itemAt } from "./group";
 import { sigmoid4 } from "./math";
 import { madd } from "./simd";
+import { touch } from "./touch";
 
 /** A row's product with the next four rows of b, of which `left` exist. */
 function nextFour(a: usize, b: usize, bRow: usize, left: u32, k: u32): v128 {
   const b1 = left > 1 ? b + bRow : b;
   const b2 = left > 2 ? b1 + bRow : b1;
   return dot4(a, b, b1, b2, left > 3 ? b2 + bRow : b2, k);
+}
+
+/** How many rows of a weight are fetched before they are used: about 16 KiB. */
+function rowsAtOnce(bRow: usize): u32 {
+  return max(4, (16384 / max(64, bRow)) & ~3);
 }
 
 /** silu(gate) * up */
@@ -36,7 +42,12 @@ export function slotLinearTile(command: usize, tile: u32): void {
   const bRow = word(command, 4) as usize;
   const weight = (word(command, 3) as usize) + expert * word(command, 5) + column * bRow;
   const x = (word(command, 0) as usize) + (slot / word(command, 2)) * word(command, 1);
-  dotRows(x, 0, 1, weight, bRow, count, word(command, 7), y, 0);
+  const atOnce = rowsAtOnce(bRow);
+  for (let n: u32 = 0; n < count; n += atOnce) {
+    const some = min(atOnce, count - n);
+    touch(weight + n * bRow, some * bRow);
+    dotRows(x, 0, 1, weight + n * bRow, bRow, some, word(command, 7), y + (n << 2), 0);
+  }
 }
 
 /** silu(gate x) * (up x): words as of slotLinearTile; the rows of up follow the `columns` rows of gate. An empty slot is left as it is. */
@@ -52,7 +63,15 @@ export function slotGatedTile(command: usize, tile: u32): void {
   const x = (word(command, 0) as usize) + (slot / word(command, 2)) * word(command, 1);
   const y = (word(command, 8) as usize) + slot * word(command, 9);
   const last = min(columns, column + perTile);
+  const atOnce = rowsAtOnce(bRow);
+  let fetched = column;
   for (let n = column; n < last; n += 4) {
+    if (n == fetched) {
+      const some = min(atOnce, last - n);
+      touch(gate + n * bRow, some * bRow);
+      touch(up + n * bRow, some * bRow);
+      fetched += atOnce;
+    }
     const value = gated(nextFour(x, gate + n * bRow, bRow, last - n, k), nextFour(x, up + n * bRow, bRow, last - n, k));
     storeLanes(y + (n << 2), value, last - n);
   }
@@ -69,6 +88,7 @@ export function slotDownTile(command: usize, tile: u32): void {
   const bRow = word(command, 4) as usize;
   const y = (word(command, 8) as usize) + row * word(command, 9);
   const last = min(columns, column + perTile);
+  const atOnce = rowsAtOnce(bRow);
   memory.fill(y + (column << 2), 0, (last - column) << 2);
   for (let slot = row * slots; slot < (row + 1) * slots; slot++) {
     const expert = load<u32>((word(command, 10) as usize) + (slot << 2));
@@ -76,7 +96,12 @@ export function slotDownTile(command: usize, tile: u32): void {
     const factor = f32x4.splat(load<f32>((word(command, 13) as usize) + (slot << 2)));
     const weight = (word(command, 3) as usize) + expert * word(command, 5);
     const x = (word(command, 0) as usize) + slot * word(command, 1);
+    let fetched = column;
     for (let n = column; n < last; n += 4) {
+      if (n == fetched) {
+        touch(weight + n * bRow, min(atOnce, last - n) * bRow);
+        fetched += atOnce;
+      }
       const to = y + (n << 2);
       storeLanes(to, madd(factor, nextFour(x, weight + n * bRow, bRow, last - n, k), v128.load(to)), last - n);
     }
@@ -87,8 +112,14 @@ export function slotDownTile(command: usize, tile: u32): void {
 function groupProduct(
   x: usize, xRow: usize, sources: usize, count: u32, b: usize, bRow: usize, columns: u32, k: u32, y: usize, yRow: usize, targets: usize,
 ): void {
+  const atOnce = rowsAtOnce(bRow);
+  let fetched: u32 = 0;
   for (let n: u32 = 0; n < columns; n += 4) {
     const left = columns - n;
+    if (n == fetched) {
+      touch(b + n * bRow, min(atOnce, left) * bRow);
+      fetched += atOnce;
+    }
     const b0 = b + n * bRow;
     const b1 = left > 1 ? b0 + bRow : b0;
     const b2 = left > 2 ? b1 + bRow : b1;

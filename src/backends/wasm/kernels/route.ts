@@ -10,8 +10,9 @@ export const route =
   ([logits, bias], [weights, experts], { k, score, normalize, scale }) => {
     const [rows, width] = logits.shape;
     const each = perTile(rows, 8 * width + 32 * k);
-    const threadBytes = Math.ceil((width + 8) / 16) * 64;
-    const [keys] = bias === undefined ? [0] : engine.scratch(threadBytes * engine.threads);
+    const blocks = Math.ceil(width / 16);
+    const threadBytes = Math.ceil((blocks * 16 + blocks + 4) / 16) * 64;
+    const [keys] = engine.scratch(threadBytes * engine.threads);
     const addresses = [logits, bias, weights, experts].map((view) => (view === undefined ? 0 : engine.at(view)));
     const flags = [SCORES[score], Number(normalize)];
     const words = [...addresses, rows, width, k, ...flags, each, keys, threadBytes];
