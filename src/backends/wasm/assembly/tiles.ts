@@ -1,31 +1,29 @@
 // From a command's code to the code that runs one tile of it.
 import * as codes from "../codes";
-import { columnSumsTile, gemmTile, packTile, rowsTile } from "./gemm";
 import { adamWTile } from "./adam-w";
-import { crossEntropyGradTile, crossEntropyTile } from "./cross-entropy";
-import { addRmsNormTile, rmsNormGradTile, rmsNormTile, sumPartsTile } from "./norm";
-import { softmaxTile } from "./softmax";
-import { swigluGradTile, swigluTile } from "./swiglu";
-import { unaryTile } from "./unary";
 import { attentionTile, mergeTile } from "./attention";
 import { attentionGradTile, meanTile, poolTile } from "./attention-grad";
-import { gemmTile, packTile } from "./gemm";
-import { appendTile, qkNormRopeTile, ropeTile } from "./turn";
 import { combineTile } from "./combine";
+import { crossEntropyGradTile, crossEntropyTile } from "./cross-entropy";
 import { groupGatedTile, groupLinearTile, slotDownTile, slotGatedTile, slotLinearTile } from "./experts";
 import { groupInputGradTile, groupWeightGradTile } from "./experts-grad";
-import { groupTile, rankTile } from "./group";
-import { routeTile } from "./route";
 import { fillTile, rampTile } from "./fill";
-import { gemmTile, packTile } from "./gemm";
+import { gatherPackedTile, gatherTile, scatterTile } from "./gather-scatter";
+import { columnSumsTile, gemmTile, packTile, rowsTile } from "./gemm";
+import { groupTile, rankTile } from "./group";
 import { transposeTile } from "./move";
+import { addRmsNormTile, rmsNormGradTile, rmsNormTile, sumPartsTile } from "./norm";
 import { quantizeTile } from "./packed";
 import { reduceColumnsTile, reduceRowsTile } from "./reduce";
-import { gatherPackedTile, gatherTile, scatterTile } from "./rows";
+import { routeTile } from "./route";
 import { scanColumnsTile, scanOffsetsTile, scanRowsTile } from "./scan";
+import { softmaxTile } from "./softmax";
 import { sortTile } from "./sort";
 import { stridedTile } from "./strided";
+import { swigluGradTile, swigluTile } from "./swiglu";
 import { topKTile } from "./top-k";
+import { appendTile, qkNormRopeTile, ropeTile } from "./turn";
+import { unaryTile } from "./unary";
 
 export function tile(command: usize, index: u32, thread: u32): void {
   switch (load<u32>(command)) {
