@@ -15,6 +15,12 @@ export function endOf(command: usize, tile: u32): u32 {
   return tile * perTile + min(perTile, rows - tile * perTile);
 }
 
+/**
+ * Long rows are summed by blocks of so many numbers, 8 KiB: sums of a few hundred per lane lose less than one over the whole row, and a
+ * block stays in the cache between two passes over it.
+ */
+export const BLOCK: u32 = 2048;
+
 /** All bits in the first `count` lanes. */
 export function firstLanes(count: u32): v128 {
   return i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(min(count, 4)));
