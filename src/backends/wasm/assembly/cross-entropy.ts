@@ -1,13 +1,10 @@
-// Cross-entropy of rows of logits, and its gradient. A row comes from memory once: its maximum and the sum of exponentials grow together, by
-// blocks that are still in the cache when their exponentials are taken.
+// Cross-entropy of rows of logits, and its gradient. A row comes from memory once: its maximum and the sum of exponentials grow together,
+// by blocks that are still in the cache when their exponentials are taken.
 import { word } from "./command";
 import { storeLanes } from "./dot";
 import { expDown4, expOf, logWide } from "./math";
-import { endOf, firstLanes, firstOf, maxOfRow } from "./rows";
+import { BLOCK, endOf, firstLanes, firstOf, maxOfRow } from "./rows";
 import { sumLanes } from "./simd";
-
-/** Numbers in a block: 8 KiB. */
-const BLOCK: u32 = 2048;
 
 /** Words: rows, rows per tile, width, logits, targets, loss. */
 export function crossEntropyTile(command: usize, tile: u32): void {
@@ -80,17 +77,19 @@ function sumOfExps(x: usize, n: u32, max: f32): f32 {
 }
 
 /** y = exp(x - max) * scale */
-function scaledExps(x: usize, y: usize, left: u32, max: f32, scale: f32): void {
+function scaledExps(x: usize, y: usize, n: u32, max: f32, scale: f32): void {
   const top = f32x4.splat(max), factor = f32x4.splat(scale);
-  while (left != 0) {
-    const e = f32x4.mul(expDown4(f32x4.sub(v128.load(x), top)), factor);
-    if (left < 4) {
-      storeLanes(y, e, left);
-      break;
-    }
-    v128.store(y, e);
+  for (let i = n >> 3; i != 0; i--) {
+    const a = f32x4.mul(expDown4(f32x4.sub(v128.load(x), top)), factor);
+    const b = f32x4.mul(expDown4(f32x4.sub(v128.load(x, 16), top)), factor);
+    v128.store(y, a);
+    v128.store(y, b, 16);
+    x += 32;
+    y += 32;
+  }
+  for (let left = n & 7; left != 0; left -= min(left, 4)) {
+    storeLanes(y, f32x4.mul(expDown4(f32x4.sub(v128.load(x), top)), factor), left);
     x += 16;
     y += 16;
-    left -= 4;
   }
 }

@@ -2,7 +2,7 @@
 import { word } from "./command";
 import { storeLanes } from "./dot";
 import { expDown4 } from "./math";
-import { endOf, firstLanes, firstOf, maxOfRow } from "./rows";
+import { BLOCK, endOf, firstLanes, firstOf, maxOfRow } from "./rows";
 import { sumLanes } from "./simd";
 
 /** Words: rows, rows per tile, width, x, y. */
@@ -16,28 +16,35 @@ export function softmaxTile(command: usize, tile: u32): void {
 }
 
 function softmaxRow(x: usize, y: usize, n: u32): void {
-  const sum = exponentials(x, y, n, maxOfRow(x, n));
+  const max = maxOfRow(x, n);
+  let sum: f32 = 0;
+  for (let from: u32 = 0; from < n; from += BLOCK) {
+    sum += exponentials(x + (from << 2), y + (from << 2), min(BLOCK, n - from), max);
+  }
   scaleRow(y, n, 1 / sum);
 }
 
 /** y = exp(x - max); returns the sum. */
-function exponentials(x: usize, y: usize, left: u32, max: f32): f32 {
+export function exponentials(x: usize, y: usize, n: u32, max: f32): f32 {
   const top = f32x4.splat(max);
-  let sum = f32x4.splat(0);
-  while (left != 0) {
+  let s0 = f32x4.splat(0), s1 = s0;
+  for (let i = n >> 3; i != 0; i--) {
+    const a = expDown4(f32x4.sub(v128.load(x), top)), b = expDown4(f32x4.sub(v128.load(x, 16), top));
+    v128.store(y, a);
+    v128.store(y, b, 16);
+    s0 = f32x4.add(s0, a);
+    s1 = f32x4.add(s1, b);
+    x += 32;
+    y += 32;
+  }
+  for (let left = n & 7; left != 0; left -= min(left, 4)) {
     const e = expDown4(f32x4.sub(v128.load(x), top));
-    if (left < 4) {
-      sum = f32x4.add(sum, v128.and(e, firstLanes(left)));
-      storeLanes(y, e, left);
-      break;
-    }
-    sum = f32x4.add(sum, e);
-    v128.store(y, e);
+    storeLanes(y, e, left);
+    s0 = f32x4.add(s0, v128.and(e, firstLanes(left)));
     x += 16;
     y += 16;
-    left -= 4;
   }
-  return sumLanes(sum);
+  return sumLanes(f32x4.add(s0, s1));
 }
 
 function scaleRow(y: usize, left: u32, scale: f32): void {

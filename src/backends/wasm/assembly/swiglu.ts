@@ -16,20 +16,25 @@ export function swigluTile(command: usize, tile: u32): void {
 }
 
 /** y = silu(gate) up */
-export function swigluRow(gate: usize, up: usize, y: usize, left: u32): void {
-  while (left != 0) {
-    const g = v128.load(gate);
-    const product = f32x4.mul(f32x4.mul(g, sigmoid4(g)), v128.load(up));
-    if (left < 4) {
-      storeLanes(y, product, left);
-      break;
-    }
-    v128.store(y, product);
+export function swigluRow(gate: usize, up: usize, y: usize, n: u32): void {
+  for (let i = n >> 3; i != 0; i--) {
+    const a = silu(v128.load(gate)), b = silu(v128.load(gate, 16));
+    v128.store(y, f32x4.mul(a, v128.load(up)));
+    v128.store(y, f32x4.mul(b, v128.load(up, 16)), 16);
+    gate += 32;
+    up += 32;
+    y += 32;
+  }
+  for (let left = n & 7; left != 0; left -= min(left, 4)) {
+    storeLanes(y, f32x4.mul(silu(v128.load(gate)), v128.load(up)), left);
     gate += 16;
     up += 16;
     y += 16;
-    left -= 4;
   }
+}
+
+function silu(x: v128): v128 {
+  return f32x4.mul(x, sigmoid4(x));
 }
 
 /** Words: rows, rows per tile, width, gateUp, dy, dGateUp. */
@@ -37,8 +42,8 @@ export function swigluGradTile(command: usize, tile: u32): void {
   const bytes = (word(command, 2) as usize) << 2;
   const end = endOf(command, tile);
   for (let row = firstOf(command, tile); row < end; row++) {
-    const at = row * 2 * bytes;
-    gradRow((word(command, 3) as usize) + at, (word(command, 4) as usize) + row * bytes, (word(command, 5) as usize) + at, word(command, 2));
+    const dy = (word(command, 4) as usize) + row * bytes;
+    gradRow((word(command, 3) as usize) + row * 2 * bytes, dy, (word(command, 5) as usize) + row * 2 * bytes, word(command, 2));
   }
 }
 

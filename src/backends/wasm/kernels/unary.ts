@@ -9,14 +9,14 @@ import { launchElements } from "../rows.js";
 const functions: Readonly<Record<UnaryOp, readonly [code: number, operations: number]>> = {
   neg: [codes.NEG, 1],
   abs: [codes.ABS, 1],
-  exp: [codes.EXP, 4],
-  log: [codes.LOG, 16],
-  sin: [codes.SIN, 16],
-  cos: [codes.COS, 16],
+  exp: [codes.EXP, 6],
+  log: [codes.LOG, 40],
+  sin: [codes.SIN, 80],
+  cos: [codes.COS, 80],
   sqrt: [codes.SQRT, 2],
   rsqrt: [codes.RSQRT, 4],
-  sigmoid: [codes.SIGMOID, 6],
-  tanh: [codes.TANH, 8],
+  sigmoid: [codes.SIGMOID, 8],
+  tanh: [codes.TANH, 12],
   round: [codes.ROUND, 1],
 };
 
