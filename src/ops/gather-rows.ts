@@ -6,7 +6,7 @@ import type { OpDef } from "../tensor/op.js";
 import type { PackedTensor } from "../tensor/packed-tensor.js";
 import { scope } from "../tensor/scope.js";
 import { Tensor } from "../tensor/tensor.js";
-import { add, mul } from "./binary.js";
+import { add, maximum, minimum, mul } from "./binary.js";
 import { decodeParts } from "./decode-parts.js";
 import { expectDType } from "./expect.js";
 import { arange } from "./fill.js";
@@ -38,7 +38,9 @@ export function gatherRows(table: Tensor | PackedTensor, rows: Tensor): Tensor {
   // A row of the table is `height` rows of each part.
   const height = rowsOf(table.shape.slice(1)).rows;
   return scope(() => {
-    const inner = add(mul(reshape(rows, [rows.size, 1]), height), arange(table.backend, height));
+    // An index far out of range must not come back into it where the product wraps.
+    const near = maximum(minimum(reshape(rows, [rows.size, 1]), table.shape[0]), -1);
+    const inner = add(mul(near, height), arange(table.backend, height));
     return reshape(decodeParts(table, reshape(inner, [inner.size]), gather), shape);
   });
 }

@@ -1,5 +1,5 @@
-// Functions of two numbers, along runs of n. A step is the bytes from one vector of an operand to the next: 16, or 0 where the operand is one
-// number, which then lies there four times.
+// Functions of two numbers, along runs of n. A step is the bytes from one vector of an operand to the next: 16, or 0 where the operand is
+// one number, which then lies there four times.
 import * as codes from "../codes";
 import { storePart } from "./move";
 

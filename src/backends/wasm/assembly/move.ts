@@ -71,8 +71,9 @@ export function copyApart(to: usize, toStep: usize, from: usize, fromStep: usize
 const LINE: u32 = 16;
 
 /**
- * y[..., p, ..., q] = x[..., q, ..., p]. Words: x, y; the extents of p and q, bytes of x from q to q + 1 and of y from p to p + 1; extents of a
- * block; blocks, and blocks per tile; number of the other axes, then for each from the innermost: extent, bytes of x and of y between neighbours.
+ * y[..., p, ..., q] = x[..., q, ..., p]. Words: x, y; the extents of p and q, bytes of x from q to q + 1 and of y from p to p + 1; extents
+ * of a block; blocks, and blocks per tile; number of the other axes, then for each from the innermost: extent, bytes of x and of y between
+ * neighbours.
  */
 export function transposeTile(command: usize, tile: u32): void {
   const height = word(command, 2), width = word(command, 3);

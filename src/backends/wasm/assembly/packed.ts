@@ -90,7 +90,10 @@ function encodeBlock(x: usize, codes: usize): u32 {
 /** In f32 the numbers from here on to the next power of two are whole, and the lowest bits count them. */
 const COUNTING: f32 = 12582912;
 
-/** x * by, at most 127 in magnitude, as whole numbers, halves away from zero: adding the number before 0.5 never rounds up what lies below a half. */
+/**
+ * x * by, at most 127 in magnitude, as whole numbers, halves away from zero: adding the number before 0.5 never rounds up what lies below a
+ * half.
+ */
 function nearest(x: v128, by: v128): v128 {
   const scaled = f32x4.mul(x, by);
   const half = v128.or(v128.and(scaled, i32x4.splat(0x80000000)), f32x4.splat(0.49999997));
@@ -117,7 +120,7 @@ export function encodeQ8Row(x: usize, codes: usize, scales: usize, width: u32, s
   if (((width + 31) >> 5) & 1) store<u16>(scales, 0);
 }
 
-/** Words: x, codes, scales; rows, numbers in a row; words of codes and of scales in it; pieces per tile; scratch, bytes of it per thread. */
+/** Words: x, codes, scales; rows, numbers in a row; words of codes and of scales in it; pieces per tile; scratch, bytes per thread. */
 export function quantizeTile(command: usize, tile: u32, thread: u32): void {
   const width = word(command, 4), perTile = word(command, 7);
   const pieces = (width + PIECE - 1) / PIECE;

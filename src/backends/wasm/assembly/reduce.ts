@@ -1,11 +1,14 @@
-// Sums and extremes over one axis of [outer, n, inner]. A least one is a greatest one of numbers turned upside down: `flip` is what is xored
-// to turn them, the sign of f32 or all bits of an integer, or 0.
+// Sums and extremes over one axis of [outer, n, inner]. A least one is a greatest one of numbers turned upside down: `flip` is what is
+// xored to turn them, the sign of f32 or all bits of an integer, or 0.
 import { F32, I32 } from "../codes";
 import { word } from "./command";
 import { storePart } from "./move";
 import { sumLanes } from "./simd";
 
-/** Words: x, y; items, items per tile; n, numbers per part, parts; sum or extreme, type, flip. An item is a part of a line of x; each gives one number. */
+/**
+ * Words: x, y; items, items per tile; n, numbers per part, parts; sum or extreme, type, flip. An item is a part of a line of x; each gives
+ * one number.
+ */
 export function reduceRowsTile(command: usize, tile: u32): void {
   const perTile = word(command, 3), n = word(command, 4), length = word(command, 5), parts = word(command, 6);
   const sum = word(command, 7) == 0, type = word(command, 8), flip = word(command, 9);
@@ -105,8 +108,8 @@ function greatestOfLine<T>(x: usize, n: u32, flip: u32): T {
 }
 
 /**
- * Words: x, y; items, items per tile; n, rows per part, parts; sum or extreme, type, flip; inner, columns of a block, blocks. An item is a block
- * of columns of a part of the rows of one of the outer; each part gives a row.
+ * Words: x, y; items, items per tile; n, rows per part, parts; sum or extreme, type, flip; inner, columns of a block, blocks. An item is a
+ * block of columns of a part of the rows of one of the outer; each part gives a row.
  */
 export function reduceColumnsTile(command: usize, tile: u32): void {
   const perTile = word(command, 3), n = word(command, 4), length = word(command, 5), parts = word(command, 6);

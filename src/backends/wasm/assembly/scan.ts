@@ -4,7 +4,9 @@ import { addRun } from "./binary";
 import { word } from "./command";
 import { copyWords, fillWords, storePart } from "./move";
 
-/** Words: x, y; items, items per tile; n, numbers per part, parts; type, before; totals or 0. An item is a part of a line, scanned by itself. */
+/**
+ * Words: x, y; items, items per tile; n, numbers per part, parts; type, before; totals or 0. An item is a part of a line, scanned alone.
+ */
 export function scanRowsTile(command: usize, tile: u32): void {
   const perTile = word(command, 3), n = word(command, 4), length = word(command, 5), parts = word(command, 6);
   const float = word(command, 7) == F32, before = word(command, 8) != 0, totals = word(command, 9) as usize;
@@ -84,7 +86,9 @@ function offsetPart<T>(y: usize, n: u32, totals: usize, part: u32): void {
   storePart(y, v128.add<T>(by, v128.load(y)), n & 3);
 }
 
-/** Words: x, y; items, items per tile; n, inner; columns of a block, blocks; type, before. An item is a block of columns of one of the outer. */
+/**
+ * Words: x, y; items, items per tile; n, inner; columns of a block, blocks; type, before. An item is a block of columns of one outer.
+ */
 export function scanColumnsTile(command: usize, tile: u32): void {
   const perTile = word(command, 3), n = word(command, 4), inner = word(command, 5), width = word(command, 6), blocks = word(command, 7);
   const float = word(command, 8) == F32, before = word(command, 9) != 0;

@@ -1,5 +1,5 @@
-// The k largest of each row for any k: what may be among them is chosen by its leading bits, and sorted by digits of 8 bits, which keeps the
-// order of equals. A key orders the numbers as unsigned integers, best first: both zeros are one, and every NaN is the last.
+// The k largest of each row for any k: what may be among them is chosen by its leading bits, and sorted by digits of 8 bits, which keeps
+// the order of equals. A key orders the numbers as unsigned integers, best first: both zeros are one, and every NaN is the last.
 import { word } from "./command";
 import { fillWords } from "./move";
 
@@ -7,7 +7,7 @@ const DIGITS: u32 = 256;
 /** Of the leading bits: 11. */
 const LEADING: u32 = 2048;
 
-/** Words: x, values, indices; rows; n, k (1 to n); scratch, bytes of it per thread and per row, one of them 16 n + 8192. A tile is a row. */
+/** Words: x, values, indices; rows; n, k (1 to n); scratch, bytes per thread and per row, one of them 16 n + 8192. A tile is a row. */
 export function sortTile(command: usize, row: u32, thread: u32): void {
   const n = word(command, 4), k = word(command, 5);
   const scratch = (word(command, 6) as usize) + thread * word(command, 7) + row * word(command, 8);

@@ -1,4 +1,4 @@
-// Elementwise work over operands that advance by strides of their own: one walk for all of it, which hands over runs along the innermost axis.
+// Elementwise work over operands that advance by strides of their own: one walk for all of it, which hands over runs along the last axis.
 import * as codes from "../codes";
 import { binaryRun } from "./binary";
 import { castRun } from "./cast";
