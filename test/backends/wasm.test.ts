@@ -1,12 +1,15 @@
-// The exported suite on the wasm backend, in each build that this engine runs, on one thread and on two.
+// The exported suite on the wasm backend: plain SIMD on one thread, and the best build that this engine runs on two.
 import { conformanceCases } from "qwen-blocks/testing";
-import { wasm } from "qwen-blocks/wasm";
+import { wasm, type WasmOptions } from "qwen-blocks/wasm";
 import { afterAll, describe, inject, test } from "vitest";
 
-for (const threads of [1, 2]) {
-  const backend = await wasm({ threads });
-  describe(`wasm, ${backend.info.build}, threads: ${threads}`, () => {
-    for (const { name, run } of conformanceCases(backend, { seed: inject("fcSeed") })) test(name, run);
+const settings: readonly WasmOptions[] = [{ build: "simd128", threads: 1 }, { threads: 2 }];
+
+for (const options of settings) {
+  const backend = await wasm(options);
+  describe(`wasm, ${backend.info.build}, threads: ${backend.info.threads}`, () => {
+    const open = () => wasm(options);
+    for (const { name, run } of conformanceCases(backend, { seed: inject("fcSeed"), open })) test(name, run);
     afterAll(() => backend[Symbol.asyncDispose]());
   });
 }

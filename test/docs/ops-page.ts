@@ -6,6 +6,7 @@ import { pathToFileURL } from "node:url";
 import { format } from "prettier";
 import type { Backend } from "qwen-blocks";
 import { cpu } from "qwen-blocks/cpu";
+import { wasm } from "qwen-blocks/wasm";
 import ts from "typescript";
 
 const root = resolve(import.meta.dirname, "../..");
@@ -70,7 +71,7 @@ function section(title: string, ops: readonly Signature[], backends: readonly Ba
 }
 
 export async function opsPage(): Promise<string> {
-  const backends = [await cpu()];
+  const backends = [await cpu(), await wasm({ threads: 1 })];
   const [primitives, fused] = [signatures("PrimitiveOps"), signatures("FusedOps")];
   const isGradient = ({ name }: Signature): boolean => name.endsWith("Grad");
   const page = [

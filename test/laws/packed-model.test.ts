@@ -43,7 +43,9 @@ describe.each(availableBackends)("$name", ({ open }) => {
 
   test("packed = decoded", async () => {
     const tally = new Tally();
-    const scheme = fc.constantFrom(...Object.values(schemes));
+    // Encoding on a device takes a listed scheme; that unlisted ones decode is among the laws of the ops.
+    const listed = Object.values(schemes).filter(({ name }) => name in backend.features.schemes);
+    const scheme = fc.constantFrom(...listed);
     const text = fc.array(fc.nat(10), { minLength: 1, maxLength: 4 });
     const drawn = [configs, scheme, fc.constantFrom<Activations>("f32", "q8"), text, fc.nat()] as const;
     await fc.assert(
