@@ -4,34 +4,52 @@
 // Remez exchange, with the error of the fit relative to the function and their coefficients then rounded to f32.
 import { madd } from "./simd";
 
-/** 1.5 * 2^23: a number of magnitude up to 2^22 that is added to it loses its fraction, and its integer stands in the low bits. */
-const INTEGER: f32 = 12582912;
+// Constants lie in memory, where each costs a load; written into the code, each would take three instructions whenever it is used.
+const CONSTANTS = memory.data<f32>([
+  -104, 89, 1.4426950408889634, -0.693145751953125, -1.4286068202862268e-6, 1, // of exp: its ends, 1 / ln 2, ln 2 in two parts, 1
+  0.0013814598568172983, 0.008368716878500574, 0.04166838804685977, 0.16666520631722856, 0.49999993447789065, // q of exp
+  12583166, 12583103, 5.421010862427522e-20, // 1.5 * 2^23 + 2 * 127, 1.5 * 2^23 + 127 + 64, 2^-64
+  -0.0, 2, 0.625, // of sigmoid and tanh
+  -0.0057049871639655025, 0.02063908738851523, -0.05373971512629048, 0.13331442198606888, -0.3333328194202567, // p of tanh
+]);
+
+function constant(i: usize): v128 {
+  return v128.load32_splat(CONSTANTS + (i << 2));
+}
 
 /**
- * exp(x) = 2^n exp(r) with n = round(x / ln 2), |r| <= ln(2) / 2. ln 2 is taken in two parts, the first of 15 bits, so that n times it is exact.
- * exp(r) = 1 + r + r^2 q(r), q of degree 4: the fit is good to 2^-28.
+ * exp(x) = 2^n exp(r) with n = round(x / ln 2), |r| <= ln(2) / 2. ln 2 is taken in two parts, the first of 15 bits, so that n times it
+ * is exact. exp(r) = 1 + r + r^2 q(r), q of degree 4: the fit is good to 2^-28.
  */
 export function exp4(x: v128): v128 {
   // Beyond these ends the result is 0 or infinity. With this order of the operands NaN stays NaN.
-  x = f32x4.pmin(f32x4.pmax(x, f32x4.splat(-104)), f32x4.splat(89));
-  const shifted = madd(x, f32x4.splat(1.4426950408889634), f32x4.splat(INTEGER));
-  const n = f32x4.sub(shifted, f32x4.splat(INTEGER));
-  let r = madd(n, f32x4.splat(-0.693145751953125), x);
-  r = madd(n, f32x4.splat(-1.4286068202862268e-6), r);
-  let q = madd(r, f32x4.splat(0.0013814598568172983), f32x4.splat(0.008368716878500574));
-  q = madd(q, r, f32x4.splat(0.04166838804685977));
-  q = madd(q, r, f32x4.splat(0.16666520631722856));
-  q = madd(q, r, f32x4.splat(0.49999993447789065));
-  const y = f32x4.add(madd(q, f32x4.mul(r, r), r), f32x4.splat(1));
+  x = f32x4.pmin(f32x4.pmax(x, constant(0)), constant(1));
+  const base = constant(11);
+  const shifted = madd(x, constant(2), base);
   // 2^n is not always an f32, its two halves are; the first product is exact, so the result is rounded once, subnormal or not.
-  const integer = i32x4.sub(shifted, f32x4.splat(INTEGER));
-  const half = i32x4.shr_s(integer, 1);
-  return f32x4.mul(f32x4.mul(y, power(half)), power(i32x4.sub(integer, half)));
+  const half = i32x4.shr_s(shifted, 1);
+  const first = i32x4.shl(half, 23), second = i32x4.shl(i32x4.sub(shifted, half), 23);
+  return f32x4.mul(f32x4.mul(nearOne(x, f32x4.sub(shifted, base)), first), second);
 }
 
-/** 2^n for integers n from -126 to 127. */
-function power(n: v128): v128 {
-  return i32x4.shl(i32x4.add(n, i32x4.splat(127)), 23);
+/** The same bits for x <= 0, and sooner: 2^n comes as 2^(n + 64) and 2^-64. */
+export function expDown4(x: v128): v128 {
+  x = f32x4.pmax(x, constant(0));
+  const base = constant(12);
+  // A number up to 2^22 that is added to 1.5 * 2^23 loses its fraction, and its integer stands in the low bits. The base has brought
+  // with it what an exponent is biased by; the other bits fall off.
+  const shifted = madd(x, constant(2), base);
+  return f32x4.mul(f32x4.mul(nearOne(x, f32x4.sub(shifted, base)), i32x4.shl(shifted, 23)), constant(13));
+}
+
+/** exp(x) / 2^n */
+function nearOne(x: v128, n: v128): v128 {
+  const r = madd(n, constant(4), madd(n, constant(3), x));
+  let q = madd(r, constant(6), constant(7));
+  q = madd(q, r, constant(8));
+  q = madd(q, r, constant(9));
+  q = madd(q, r, constant(10));
+  return f32x4.add(madd(q, f32x4.mul(r, r), r), constant(5));
 }
 
 /** The bits that a lane of {@link exp4} has. */
@@ -41,9 +59,10 @@ export function expOf(x: f32): f32 {
 
 /** With e = exp(-|x|), which never overflows: 1 / (1 + e), or e / (1 + e) for negative x. */
 export function sigmoid4(x: v128): v128 {
-  const e = exp4(f32x4.neg(f32x4.abs(x)));
-  const one = f32x4.splat(1);
-  return f32x4.div(v128.bitselect(e, one, f32x4.lt(x, f32x4.splat(0))), f32x4.add(one, e));
+  const one = constant(5);
+  const e = expDown4(v128.or(x, constant(14)));
+  // Arithmetic shift: all bits where x has a minus sign. Of -0 and NaN, either choice is right.
+  return f32x4.div(v128.bitselect(e, one, i32x4.shr_s(x, 31)), f32x4.add(one, e));
 }
 
 /** The bits that a lane of {@link sigmoid4} has. */
@@ -52,20 +71,20 @@ export function sigmoidOf(x: f32): f32 {
 }
 
 /**
- * 1 - 2 / (exp(2 |x|) + 1) with the sign of x. Where that cancels, for |x| below 0.625, it is x + x^3 p(x^2), p of degree 4: the fit is good
- * to 2^-27.
+ * 1 - 2 / (exp(2 |x|) + 1) with the sign of x. Where that cancels, for |x| below 0.625, it is x + x^3 p(x^2), p of degree 4: the fit is
+ * good to 2^-27.
  */
 export function tanh4(x: v128): v128 {
   const size = f32x4.abs(x);
-  const one = f32x4.splat(1);
-  const far = f32x4.sub(one, f32x4.div(f32x4.splat(2), f32x4.add(exp4(f32x4.add(size, size)), one)));
+  const one = constant(5), two = constant(15);
+  const far = f32x4.sub(one, f32x4.div(two, f32x4.add(exp4(f32x4.mul(size, two)), one)));
   const z = f32x4.mul(size, size);
-  let p = madd(z, f32x4.splat(-0.0057049871639655025), f32x4.splat(0.02063908738851523));
-  p = madd(p, z, f32x4.splat(-0.05373971512629048));
-  p = madd(p, z, f32x4.splat(0.13331442198606888));
-  p = madd(p, z, f32x4.splat(-0.3333328194202567));
+  let p = madd(z, constant(17), constant(18));
+  p = madd(p, z, constant(19));
+  p = madd(p, z, constant(20));
+  p = madd(p, z, constant(21));
   const near = madd(f32x4.mul(p, z), size, size);
-  return v128.or(v128.bitselect(near, far, f32x4.lt(size, f32x4.splat(0.625))), v128.and(x, i32x4.splat(0x80000000)));
+  return v128.or(v128.bitselect(near, far, f32x4.lt(size, constant(16))), v128.and(x, constant(14)));
 }
 
 /** The bits that a lane of {@link tanh4} has. */
@@ -79,8 +98,8 @@ export function logOf(x: f32): f32 {
 }
 
 /**
- * log(x), good to 2^-34, for x that is 0, negative, not finite, or in the normal range of f64. x = 2^k m with m from sqrt(1/2) to sqrt(2), and
- * log(m) = 2 artanh(s) = 2 s (1 + s^2 / 3 + s^4 / 5 + ...) with s = (m - 1) / (m + 1).
+ * log(x), good to 2^-34, for x that is 0, negative, not finite, or in the normal range of f64. x = 2^k m with m from sqrt(1/2) to
+ * sqrt(2), and log(m) = 2 artanh(s) = 2 s (1 + s^2 / 3 + s^4 / 5 + ...) with s = (m - 1) / (m + 1).
  */
 export function logWide(x: f64): f64 {
   if (!(x > 0)) return x == 0 ? -Infinity : NaN;
@@ -131,11 +150,13 @@ function wave(x: f32, quarters: i32): f32 {
 }
 
 /**
- * |x| * 2 / pi modulo 4, in units of 2^-62, for |x| of 2^25 or more. |x| is an integer of 24 bits times 2^e: bits of 2 / pi in front of place
- * e - 1 add whole turns, and 96 bits from there are enough for all that f32 can ask.
+ * |x| * 2 / pi modulo 4, in units of 2^-62, for |x| of 2^25 or more. |x| is an integer of 24 bits times 2^e: bits of 2 / pi in front of
+ * place e - 1 add whole turns, and 96 bits from there are enough for all that f32 can ask.
  */
 function manyTurns(x: f32): i64 {
-  const twoOverPi = memory.data<u32>([0xa2f9836e, 0x4e441529, 0xfc2757d1, 0xf534ddc0, 0xdb629599, 0x3c439041, 0xfe5163ab]);
+  const twoOverPi = memory.data<u32>([
+    0xa2f9836e, 0x4e441529, 0xfc2757d1, 0xf534ddc0, 0xdb629599, 0x3c439041, 0xfe5163ab,
+  ]);
   const bits = reinterpret<u32>(x) & 0x7fffffff;
   const integer = u64((bits & 0x7fffff) | 0x800000);
   const skip = (bits >> 23) - 152;
