@@ -56,8 +56,20 @@ export function columnsPerTile(
   const wanted = Math.max(perTile(columns, operations * usual), fair);
   return Math.ceil(Math.min(wanted, MAX_COLUMNS) / unit) * unit;
 }
-const ENOUGH_TILES = 256;
+const ENOUGH_TILES = 128;
 const MAX_COLUMNS = 256;
+
+/** How many rows are taken at a time where results wait for their sum in slot order, `numbers` of them for a row. */
+export function rowsAtOnce(rows: number, numbers: number): number {
+  return Math.max(1, Math.min(rows, Math.floor(MAX_WAITING / Math.max(1, numbers))));
+}
+const MAX_WAITING = 2 ** 24;
+
+/** Columns that one tile takes of the product of a single slot: each weight is read once, and reading it costs more than the product. */
+export function columnsOfSlot(columns: number, k: number): number {
+  return Math.ceil(perTile(columns, READ_OPERATIONS * k) / 4) * 4;
+}
+const READ_OPERATIONS = 4;
 
 /** y[rows, width] = sums over the slots of x[rows, slots, width], times `factors` unless that is 0; `experts`, unless 0, says which are empty. */
 export function combine(

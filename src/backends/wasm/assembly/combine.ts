@@ -3,7 +3,10 @@ import { word } from "./command";
 import { storeLanes } from "./dot";
 import { madd } from "./simd";
 
-/** Words: x[rows, slots, width], factors or 0 for 1, y, rows, slots, width, rows per tile; experts or 0, E: slots that name none are passed over. */
+/**
+ * Words: x[rows, slots, width], factors or 0 for 1, y, rows, slots, width, rows per tile; experts or 0, E: slots that name none are
+ * passed over.
+ */
 export function combineTile(command: usize, tile: u32): void {
   const slots = word(command, 4), width = word(command, 5), perTile = word(command, 6);
   const factors = word(command, 1) as usize, experts = word(command, 7) as usize, numExperts = word(command, 8);

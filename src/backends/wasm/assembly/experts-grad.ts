@@ -15,9 +15,9 @@ const GATHERED_COLUMNS: u32 = 256;
 const ROW_BYTES: usize = (256 + 16) * 4;
 
 /**
- * dx = dy W for one item of a group, some columns; slots without an expert get 0. Words: dy, bytes between its rows; weights, bytes between their
- * rows, between experts; columns, k (rows of a weight); dx, bytes between its rows; order, items, E, columns per tile; scratch of the
- * threads and bytes of it per thread: [count, rounded up to 4][columns per tile, rounded up to 8].
+ * dx = dy W for one item of a group, some columns; slots without an expert get 0. Words: dy, bytes between its rows; weights, bytes
+ * between their rows, between experts; columns, k (rows of a weight); dx, bytes between its rows; order, items, E, columns per tile;
+ * scratch of the threads and bytes of it per thread: [count, rounded up to 4][columns per tile, rounded up to 8].
  */
 export function groupInputGradTile(command: usize, tile: u32, thread: u32): void {
   const columns = word(command, 5), k = word(command, 6), perTile = word(command, 12);
@@ -64,9 +64,9 @@ function copyRow(from: usize, to: usize, count: u32): void {
 }
 
 /**
- * Some rows of dW[e] = dy^T x over the slots of e, 0 if it has none. Words: x, bytes between its rows, row of x per place in the order; dy, bytes
- * between its rows; dW, its rows and columns per expert, rows per tile (at most 64, a multiple of 4); ends, order; scratch of the threads and
- * bytes of it per thread, WEIGHT_GRAD_BYTES in kernels/expert-linear-grad.ts.
+ * Some rows of dW[e] = dy^T x over the slots of e, 0 if it has none. Words: x, bytes between its rows, row of x per place in the order;
+ * dy, bytes between its rows; dW, its rows and columns per expert, rows per tile (at most 64, a multiple of 4); ends, order; scratch of
+ * the threads and bytes of it per thread, WEIGHT_GRAD_BYTES in kernels/expert-linear-grad.ts.
  */
 export function groupWeightGradTile(command: usize, tile: u32, thread: u32): void {
   const outs = word(command, 6), columns = word(command, 7), perTile = word(command, 8);

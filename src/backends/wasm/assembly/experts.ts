@@ -1,5 +1,5 @@
-// Products of rows with the weight of their expert: for few slots one by one, for many in groups (group.ts). Nothing is packed: weights [out, in]
-// and rows both lie along the sums, and a group's rows are read and written where they are.
+// Products of rows with the weight of their expert: for few slots one by one, for many in groups (group.ts). Nothing is packed: weights
+// [out, in] and rows both lie along the sums, and a group's rows are read and written where they are.
 import { word } from "./command";
 import { dot2x4, dot4, dotRows, storeLanes } from "./dot";
 import { beginOf, countOf, expertOf, itemAt } from "./group";
@@ -25,8 +25,8 @@ function gated(gate: v128, up: v128): v128 {
 }
 
 /**
- * One slot, some columns. Words: x, bytes between its rows, slots that share a row of x; weights, bytes between their rows, between experts; columns,
- * k; y, bytes between its rows; experts, E, columns per tile.
+ * One slot, some columns. Words: x, bytes between its rows, slots that share a row of x; weights, bytes between their rows, between
+ * experts; columns, k; y, bytes between its rows; experts, E, columns per tile.
  */
 export function slotLinearTile(command: usize, tile: u32): void {
   const columns = word(command, 6), perTile = word(command, 12);
@@ -78,8 +78,8 @@ export function slotGatedTile(command: usize, tile: u32): void {
 }
 
 /**
- * Some columns of one row of y: the weighted sum over its slots, in their order. Words: x, bytes between its rows, slots of a row; weights, bytes
- * between their rows, between experts; columns, k; y, bytes between its rows; experts, E, columns per tile; factors.
+ * Some columns of one row of y: the weighted sum over its slots, in their order. Words: x, bytes between its rows, slots of a row;
+ * weights, bytes between their rows, between experts; columns, k; y, bytes between its rows; experts, E, columns per tile; factors.
  */
 export function slotDownTile(command: usize, tile: u32): void {
   const columns = word(command, 6), k = word(command, 7), perTile = word(command, 12), slots = word(command, 2);
@@ -141,8 +141,8 @@ function groupProduct(
 }
 
 /**
- * One item of a group, some columns; slots without an expert get 0. Words: x, bytes between its rows, row of x per place in the order; weights,
- * bytes between their rows, between experts; columns, k; y, bytes between its rows; order, E, columns per tile; items.
+ * One item of a group, some columns; slots without an expert get 0. Words: x, bytes between its rows, row of x per place in the order;
+ * weights, bytes between their rows, between experts; columns, k; y, bytes between its rows; order, E, columns per tile; items.
  */
 export function groupLinearTile(command: usize, tile: u32): void {
   const columns = word(command, 6), perTile = word(command, 12);
@@ -163,8 +163,8 @@ export function groupLinearTile(command: usize, tile: u32): void {
 }
 
 /**
- * silu(gate x) * (up x): words as of groupLinearTile, then scratch of the threads and bytes of it per thread: room for 2 [count, columns per tile].
- * Slots without an expert are left as they are.
+ * silu(gate x) * (up x): words as of groupLinearTile, then scratch of the threads and bytes of it per thread: room for 2 [count, columns
+ * per tile]. Slots without an expert are left as they are.
  */
 export function groupGatedTile(command: usize, tile: u32, thread: u32): void {
   const columns = word(command, 6), k = word(command, 7), perTile = word(command, 12);

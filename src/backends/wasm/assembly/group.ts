@@ -5,9 +5,9 @@ import { word } from "./command";
 const ITEM: usize = 12;
 
 /**
- * A stable counting sort; a slot whose expert is none of E goes to the end, as if to an expert E. Words: experts, slots, E, slots per row of the
- * input; then what is written: ends[E + 1], where an expert's slots end in the order; order[slots]; sources[slots], the input row of each slot
- * in that order; items, their number first; slots per item at most.
+ * A stable counting sort; a slot whose expert is none of E goes to the end, as if to an expert E. Words: experts, slots, E, slots per row
+ * of the input; then what is written: ends[E + 1], where an expert's slots end in the order; order[slots]; sources[slots], the input row
+ * of each slot in that order; items, their number first; slots per item at most.
  */
 export function groupTile(command: usize): void {
   const experts = word(command, 0) as usize, slots = word(command, 1), bins = word(command, 2) + 1, perRow = word(command, 3);

@@ -81,8 +81,8 @@ function storeRow(c: usize, left: v128, right: v128, add: bool): void {
 }
 
 /**
- * C[4, 8] = A B, or C + A B, with both as they are stored: the rows of A begin at a0 to a3, and `aStep` bytes lie between the steps of the sum; a
- * step of B is 8 adjacent numbers, `bStep` bytes from the next. `stride`: bytes from a row of C to the next.
+ * C[4, 8] = A B, or C + A B, with both as they are stored: the rows of A begin at a0 to a3, and `aStep` bytes lie between the steps of
+ * the sum; a step of B is 8 adjacent numbers, `bStep` bytes from the next. `stride`: bytes from a row of C to the next.
  */
 export function stridedBlock(
   a0: usize, a1: usize, a2: usize, a3: usize, aStep: usize, b: usize, bStep: usize, k: u32, c: usize, stride: usize, add: bool,

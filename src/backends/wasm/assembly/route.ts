@@ -12,8 +12,8 @@ const TAKEN: i32 = -0x80000000;
 const BLOCK: u32 = 16;
 
 /**
- * Words: logits, bias or 0, weights, experts, rows, E, k, score (softmax, sigmoid, uniform), whether to normalize, rows per tile, scratch of the
- * threads and bytes of it per thread: the keys, then their blocks (kernels/route.ts). Number: scale.
+ * Words: logits, bias or 0, weights, experts, rows, E, k, score (softmax, sigmoid, uniform), whether to normalize, rows per tile, scratch
+ * of the threads and bytes of it per thread: the keys, then their blocks (kernels/route.ts). Number: scale.
  */
 export function routeTile(command: usize, tile: u32, thread: u32): void {
   const width = word(command, 5), k = word(command, 6), score = word(command, 7), perTile = word(command, 9);
@@ -33,8 +33,8 @@ export function routeTile(command: usize, tile: u32, thread: u32): void {
 }
 
 /**
- * Indices of the k largest of x[0..width), best first, equal ones in their order, NaN last; returns whether there is no NaN. `keys` has room for
- * the width rounded up to BLOCK, and may be x; then for one largest key per block, rounded up to 4.
+ * Indices of the k largest of x[0..width), best first, equal ones in their order, NaN last; returns whether there is no NaN. `keys` has
+ * room for the width rounded up to BLOCK, and may be x; then for one largest key per block, rounded up to 4.
  */
 function rank(x: usize, keys: usize, width: u32, k: u32, to: usize): bool {
   const blocks = (width + BLOCK - 1) / BLOCK;

@@ -4,7 +4,7 @@ import { isPackedView } from "../../../core/view.js";
 import { DECLINED, type Kernel } from "../../backend.js";
 import { GROUP_INPUT_GRAD, GROUP_WEIGHT_GRAD } from "../codes.js";
 import type { Engine } from "../engine.js";
-import { ITEM_SLOTS, columnsPerTile, combine, groupBytes, groupSlots, maxItems } from "../experts.js";
+import { ITEM_SLOTS, columnsPerTile, combine, groupBytes, groupSlots, maxItems, rowsAtOnce } from "../experts.js";
 
 /** Rows of a weight's gradient that a tile computes at most. */
 const WEIGHT_ROWS = 64;
@@ -17,27 +17,33 @@ export const expertLinearGrad =
     if (isPackedView(weight)) return DECLINED;
     const [numExperts, outs, width] = weight.shape;
     const [rows, k] = experts.shape;
-    const slots = rows * k;
     const shared = x.shape.length === 2;
-    const forWidth = columnsPerTile(width, outs, slots, numExperts, 8);
+    const chunk = dx !== undefined && shared ? rowsAtOnce(rows, k * width) : rows;
+    const forWidth = columnsPerTile(width, outs, chunk * k, numExperts, 8);
     const threadBytes = Math.max(ITEM_SLOTS * forWidth * 4, WEIGHT_GRAD_BYTES);
     const [grouping, waiting, scratch] = engine.scratch(
-      groupBytes(slots, numExperts),
-      dx !== undefined && shared ? slots * width * 4 : 0,
+      groupBytes(rows * k, numExperts),
+      dx !== undefined && shared ? chunk * k * width * 4 : 0,
       threadBytes * engine.threads,
     );
-    const chosen = engine.at(experts);
-    const groups = groupSlots(engine, grouping, chosen, slots, numExperts, shared ? k : 1);
-    if (dx !== undefined) {
+    const group = (row: number, count: number) =>
+      groupSlots(engine, grouping, engine.at(experts) + row * k * 4, count * k, numExperts, shared ? k : 1);
+    let groups: ReturnType<typeof group> | undefined;
+    for (let row = 0; dx !== undefined && row < rows; row += chunk) {
+      const count = Math.min(chunk, rows - row);
+      groups = group(row, count);
       const matrix = [engine.at(weight), width * 4, outs * width * 4, width, outs];
       const to = shared ? waiting : engine.at(dx);
-      const words = [engine.at(dy), outs * 4, ...matrix, to, width * 4, groups.order, groups.items, numExperts];
-      const tiles = maxItems(slots, numExperts) * Math.ceil(width / forWidth);
-      engine.launch(GROUP_INPUT_GRAD, tiles, [...words, forWidth, scratch, threadBytes]);
-      if (shared) combine(engine, waiting, 0, engine.at(dx), rows, k, width, chosen, numExperts);
+      const output = [to, width * 4, groups.order, groups.items, numExperts, forWidth];
+      const words = [engine.at(dy) + row * k * outs * 4, outs * 4, ...matrix, ...output, scratch, threadBytes];
+      engine.launch(GROUP_INPUT_GRAD, maxItems(count * k, numExperts) * Math.ceil(width / forWidth), words);
+      if (!shared) continue;
+      const chosen = engine.at(experts) + row * k * 4;
+      combine(engine, waiting, 0, engine.at(dx) + row * width * 4, count, k, width, chosen, numExperts);
     }
     if (dWeight !== undefined) {
-      const each = Math.min(WEIGHT_ROWS, columnsPerTile(outs, width, slots, numExperts, 4));
+      if (groups === undefined || chunk < rows) groups = group(0, rows);
+      const each = Math.min(WEIGHT_ROWS, columnsPerTile(outs, width, rows * k, numExperts, 4));
       const input = [engine.at(x), width * 4, groups.sources, engine.at(dy), outs * 4];
       const words = [...input, engine.at(dWeight), outs, width, each, groups.ends, groups.order, scratch, threadBytes];
       engine.launch(GROUP_WEIGHT_GRAD, numExperts * Math.ceil(outs / each), words);

@@ -2,8 +2,8 @@
 import { isPackedView } from "../../../core/view.js";
 import { DECLINED, type Kernel } from "../../backend.js";
 import { GROUP_LINEAR, SLOT_LINEAR } from "../codes.js";
-import { perTile, type Engine } from "../engine.js";
-import { columnsPerTile, groupBytes, groupSlots, maxItems } from "../experts.js";
+import type { Engine } from "../engine.js";
+import { columnsOfSlot, columnsPerTile, groupBytes, groupSlots, maxItems } from "../experts.js";
 
 /** Up to so many slots, grouping them gains nothing: most have an expert of their own. */
 export const FEW_SLOTS = 16;
@@ -20,7 +20,7 @@ export const expertLinear =
     const matrix = [engine.at(weight), width * 4, outs * width * 4, outs, width];
     const result = [engine.at(y), outs * 4];
     if (slots <= FEW_SLOTS) {
-      const each = Math.ceil(perTile(outs, width) / 4) * 4;
+      const each = columnsOfSlot(outs, width);
       const words = [engine.at(x), width * 4, perRow, ...matrix, ...result, engine.at(experts), numExperts, each];
       engine.launch(SLOT_LINEAR, slots * Math.ceil(outs / each), words);
       return undefined;

@@ -3,12 +3,18 @@
 import { isPackedView, type View } from "../../../core/view.js";
 import { DECLINED, type Kernel } from "../../backend.js";
 import { GROUP_GATED, GROUP_LINEAR, SLOT_DOWN, SLOT_GATED } from "../codes.js";
-import { perTile, type Engine } from "../engine.js";
-import { ITEM_SLOTS, columnsPerTile, combine, groupBytes, groupSlots, maxItems } from "../experts.js";
+import type { Engine } from "../engine.js";
+import {
+  ITEM_SLOTS,
+  columnsOfSlot,
+  columnsPerTile,
+  combine,
+  groupBytes,
+  groupSlots,
+  maxItems,
+  rowsAtOnce,
+} from "../experts.js";
 import { FEW_SLOTS } from "./expert-linear.js";
-
-/** Results per slot wait for their sum in slot order; rows are taken in chunks that keep them within so many numbers. */
-const MAX_WAITING = 2 ** 24;
 
 export const expertMlp =
   (engine: Engine): Kernel<"expertMlp", void | typeof DECLINED> =>
@@ -16,8 +22,7 @@ export const expertMlp =
     if (isPackedView(gateUp) || isPackedView(down) || activations === "q8") return DECLINED;
     const [rows, k] = experts.shape;
     const run = rows * k <= FEW_SLOTS ? bySlot : byExpert;
-    const perRow = Math.max(1, k * (x.shape[1] + down.shape[2]));
-    const chunk = Math.max(1, Math.floor(MAX_WAITING / perRow));
+    const chunk = rowsAtOnce(rows, k * (x.shape[1] + down.shape[2]));
     for (let row = 0; row < rows; row += chunk) {
       run(engine, { x, gateUp, down, experts, weights, y }, row, Math.min(chunk, rows - row));
     }
@@ -37,11 +42,11 @@ interface Views {
 function bySlot(engine: Engine, views: Views, row: number, rows: number): void {
   const { k, numExperts, width, hidden, x, experts, weights, y } = placed(engine, views, row);
   const [inner] = engine.scratch(rows * k * hidden * 4);
-  const forHidden = Math.ceil(perTile(hidden, 2 * width) / 4) * 4;
+  const forHidden = columnsOfSlot(hidden, 2 * width);
   const gate = [engine.at(views.gateUp), width * 4, 2 * hidden * width * 4, hidden, width];
   const gated = [x, width * 4, k, ...gate, inner, hidden * 4, experts, numExperts, forHidden];
   engine.launch(SLOT_GATED, rows * k * Math.ceil(hidden / forHidden), gated);
-  const forWidth = Math.ceil(perTile(width, Math.max(1, k) * hidden) / 4) * 4;
+  const forWidth = columnsOfSlot(width, k * hidden);
   const down = [engine.at(views.down), hidden * 4, width * hidden * 4, width, hidden];
   const summed = [inner, hidden * 4, k, ...down, y, width * 4, experts, numExperts, forWidth, weights];
   engine.launch(SLOT_DOWN, rows * Math.ceil(width / forWidth), summed);
