@@ -5,6 +5,7 @@ import {
   greatestOf, groupOf, headsOf, keyRecords, keyRowsOf, kvHeadsOf, leastOf, maskStream, queryRecords, relation, sizeOf, summarize, tokensOf,
 } from "./attention-tables";
 import { addRows, anyOdd, packLanes, roundedUp, scoreRows, storeLanes } from "./attention-blocks";
+import { FEW, addFew, scoreFew } from "./attention-few";
 import { capScores, hideScores, shiftOf, weigh } from "./attention-softmax";
 import { single, word } from "./command";
 import { exp4 } from "./math";
@@ -58,19 +59,20 @@ export function attentionTile(command: usize, tile: u32, thread: u32): void {
   const masks = zeros + (roundedUp(size) << 2);
   const scores = masks + span * BLOCK;
   const q = scores + BLOCK * 32;
-  const state = chunks > 1 ? (word(command, PARTS) as usize) + (tile as usize) * partBytes(command) : q + span * size;
+  const state = chunks > 1 ? (word(command, PARTS) as usize) + (tile as usize) * partBytes(command) : q + span * roundedUp(size);
   const sums = state + span, values = sums + span;
   memory.fill(zeros, 0, roundedUp(size) << 2);
   memory.fill(sums, 0, partBytes(command) - span);
   for (let i: usize = 0; i < span; i += 4) store<f32>(state + i, -Infinity);
 
   const rows = queriesOf(command, unit, records, zeros);
-  const panels = (rows + 7) >> 3;
+  const panels = (rows + 7) >> 3, few = rows <= FEW;
   summarize(records, span, rows, seen);
   const first = max(0, leastOf(seen, FIRST)), last = min(keyRowsOf(command) as i32, greatestOf(seen, LAST));
   if (first < last) {
     const panelBytes = (size as usize) << 5;
-    for (let p: u32 = 0; p < panels; p++) packLanes(records + NEAR * span + (p << 5), size, single(command, SCALE), q + p * panelBytes);
+    if (few) memory.fill(q, 0, span * roundedUp(size));
+    else for (let p: u32 = 0; p < panels; p++) packLanes(records + NEAR * span + (p << 5), size, single(command, SCALE), q + p * panelBytes);
     const from = (first as u32) + chunk * word(command, CHUNK_KEYS);
     const to = min(last as u32, from + word(command, CHUNK_KEYS));
     for (let row = from; row < to; row += BLOCK) {
@@ -82,14 +84,20 @@ export function attentionTile(command: usize, tile: u32, thread: u32): void {
       const odd = who == SOME && anyOdd(keys + FAR * BLOCK * 4, count, size);
       for (let p: u32 = 0; p < panels; p++) {
         const place = (p as usize) << 5;
-        scoreRows(keys + NEAR * BLOCK * 4, count, q + p * panelBytes, size, scores);
+        const near = keys + NEAR * BLOCK * 4, far = keys + FAR * BLOCK * 4;
+        if (few) scoreFew(near, count, records + NEAR * span, rows, size, single(command, SCALE), factors, scores);
+        else scoreRows(near, count, q + p * panelBytes, size, scores);
         if (single(command, SOFTCAP) != 0) capScores(scores, count, single(command, SOFTCAP));
         if (who != ALL) hideScores(scores, count, masks + place * BLOCK);
         weigh(scores, count, state + place, sums + place, factors);
         if (word(command, STATISTICS) != 0) continue;
-        const to = values + place * roundedUp(size);
-        addRows(keys + FAR * BLOCK * 4, count, scores, size, to, v128.load(factors), v128.load(factors, 16), odd);
+        if (few) addFew(far, count, scores, rows, size, q, factors, odd);
+        else addRows(far, count, scores, size, values + place * roundedUp(size), v128.load(factors), v128.load(factors, 16), odd);
       }
+    }
+    if (few) {
+      for (let i: usize = 0; i < 8; i++) store<u32>(factors + (i << 2), (q + i * (roundedUp(size) << 2)) as u32);
+      packLanes(factors, roundedUp(size), 1, values);
     }
   }
   if (word(command, STATISTICS) != 0) remember(command, records, span, rows, state);
