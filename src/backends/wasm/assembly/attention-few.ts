@@ -1,10 +1,25 @@
-// The products of attention where a tile has few query rows, as in decoding without groups: along the head, with a row of sums for each query.
+// The products of attention where a tile has few query rows, as in decoding without groups: along the head, with a row of sums for each
+// query.
 import { dot2x4, dot4 } from "./dot";
 import { madd } from "./simd";
 import { roundedUp } from "./attention-blocks";
 
 /** With more rows, panels of eight are faster. */
 export const FEW: u32 = 4;
+
+/**
+ * Reads one number of each cache line of the list's rows, and gives their sum, lest the reads be left out. Rows of a pool lie apart, where
+ * no processor foresees them, and reads that wait for nothing wait together.
+ */
+export function touchRows(list: usize, count: u32, size: u32): u32 {
+  const bytes = (size as usize) << 2;
+  let sum: u32 = 0;
+  for (const end = list + (count << 2); list < end; list += 4) {
+    const row = load<u32>(list) as usize;
+    for (let at: usize = 0; at < bytes; at += 64) sum += load<u32>(row + at);
+  }
+  return sum;
+}
 
 /** out[j][row] = scale * key j . query row; 4 numbers at a time pass through `between`. Up to 3 rows more of `out` are written. */
 export function scoreFew(list: usize, count: u32, queries: usize, rows: u32, size: u32, scale: f32, between: usize, out: usize): void {
@@ -66,7 +81,8 @@ function rescale(sums: usize, bytes: usize, factor: f32): void {
 function addPair(list: usize, p: usize, sums: usize, bytes: usize): void {
   let v0 = load<u32>(list) as usize, v1 = load<u32>(list, 4) as usize, v2 = load<u32>(list, 8) as usize, v3 = load<u32>(list, 12) as usize;
   const a0 = v128.load_splat<f32>(p), a1 = v128.load_splat<f32>(p, 32), a2 = v128.load_splat<f32>(p, 64), a3 = v128.load_splat<f32>(p, 96);
-  const b0 = v128.load_splat<f32>(p, 4), b1 = v128.load_splat<f32>(p, 36), b2 = v128.load_splat<f32>(p, 68), b3 = v128.load_splat<f32>(p, 100);
+  const b0 = v128.load_splat<f32>(p, 4), b1 = v128.load_splat<f32>(p, 36);
+  const b2 = v128.load_splat<f32>(p, 68), b3 = v128.load_splat<f32>(p, 100);
   for (const end = sums + bytes; sums < end; sums += 16) {
     let x = v128.load(v0);
     let a = madd(x, a0, v128.load(sums)), b = madd(x, b0, v128.load(sums + bytes));
