@@ -1,5 +1,5 @@
-// The products of attention. Eight rows that a tile owns are the lanes of a panel [size][8]; rows of the other side stream by, wherever they lie,
-// by lists of their addresses, and nothing of them is copied or packed.
+// The products of attention. Eight rows that a tile owns are the lanes of a panel [size][8]; rows of the other side stream by, wherever
+// they lie, by lists of their addresses, and nothing of them is copied or packed.
 import { madd } from "./simd";
 
 /** Rows of a panel, and bytes of eight numbers. */

@@ -1,6 +1,6 @@
-// Gradients of attention, with the weights p made again: dv = p^T dy, and with ds = p (dy v^T - dy . y), times 1 - (s / softcap)^2 where scores are
-// capped: dq = scale ds k, dk = scale ds^T q. Each output has one tile that owns it: dq a tile of queries past which the keys stream, dk and
-// dv a tile of keys past which the queries stream.
+// Gradients of attention, with the weights p made again: dv = p^T dy, and with ds = p (dy v^T - dy . y), times 1 - (s / softcap)^2 where
+// scores are capped: dq = scale ds k, dk = scale ds^T q. Each output has one tile that owns it: dq a tile of queries past which the keys
+// stream, dk and dv a tile of keys past which the queries stream.
 import { ALL, FAR, FIELDS, FIRST, LAST, NEAR, NONE, PLACE, SEGMENT, SOME, SUMMARY_BYTES } from "./attention-tables";
 import {
   greatestOf, groupOf, headsOf, keyRecords, keyRowsOf, kvHeadsOf, leastOf, maskStream, queryRecords, relation, sizeOf, summarize, tokensOf,
@@ -89,7 +89,8 @@ export function attentionGradTile(command: usize, tile: u32, thread: u32, lanesA
       if (cap != 0) capScores(scores, passed, cap);
       if (wantsNear) scoreRows(stream + FAR * passingSpan, passed, far + p * panelBytes, size, products);
       const mask = who == ALL ? 0 : masks + place * block;
-      differentiate(scores, products, passed, mask, cap == 0 ? 0 : 1 / cap, statistics + (lanesAreQueries ? place : 0), statisticsSpan, lanesAreQueries);
+      const own = statistics + (lanesAreQueries ? place : 0);
+      differentiate(scores, products, passed, mask, cap == 0 ? 0 : 1 / cap, own, statisticsSpan, lanesAreQueries);
       if (wantsNear) addRows(stream + NEAR * passingSpan, passed, products, size, nearSums + place * rounded, one, one, oddNear);
       if (wantsFar) addRows(stream + FAR * passingSpan, passed, scores, size, farSums + place * rounded, one, one, oddFar);
     }
@@ -108,10 +109,12 @@ function gather(command: usize, places: usize, rows: u32, to: usize, span: usize
 }
 
 /**
- * Scores become weights, and the products dy . v become ds, both 0 where the mask (or the weight) is. Statistics: of the eight lanes, or one for
- * each row.
+ * Scores become weights, and the products dy . v become ds, both 0 where the mask (or the weight) is. Statistics: of the eight lanes, or
+ * one for each row.
  */
-function differentiate(scores: usize, products: usize, count: u32, masks: usize, inverseCap: f32, statistics: usize, span: usize, byLane: bool): void {
+function differentiate(
+  scores: usize, products: usize, count: u32, masks: usize, inverseCap: f32, statistics: usize, span: usize, byLane: bool,
+): void {
   const inverse = f32x4.splat(inverseCap), one = f32x4.splat(1), zero = f32x4.splat(0);
   for (let i: u32 = 0; i < count << 1; i++) {
     const at = statistics + (byLane ? (i & 1) << 4 : (i >> 1) << 2);
@@ -145,8 +148,8 @@ function storeAll(command: usize, records: usize, span: usize, rows: u32, target
 }
 
 /**
- * Words: rows [B S], pool, table of keys, B S, slots of the pool, numbers in a row, slots per tile. A tile owns some slots and adds the rows that
- * name them, in order.
+ * Words: rows [B S], pool, table of keys, B S, slots of the pool, numbers in a row, slots per tile. A tile owns some slots and adds the
+ * rows that name them, in order.
  */
 export function poolTile(command: usize, tile: u32): void {
   const slots = word(command, 4), width = word(command, 5), perTile = word(command, 6);

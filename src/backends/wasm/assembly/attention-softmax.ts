@@ -26,8 +26,8 @@ export function shiftOf(max: v128): v128 {
 }
 
 /**
- * Makes weights of scores and brings the running maxima and sums of the eight rows up to date. At `factors`: what weights that were made before
- * are multiplied by.
+ * Makes weights of scores and brings the running maxima and sums of the eight rows up to date. At `factors`: what weights that were made
+ * before are multiplied by.
  */
 export function weigh(scores: usize, count: u32, maxima: usize, sums: usize, factors: usize): void {
   const old0 = v128.load(maxima), old1 = v128.load(maxima, 16);

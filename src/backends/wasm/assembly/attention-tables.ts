@@ -1,5 +1,6 @@
-// Who sees whom in attention: records of queries and of keys, made from the two tables, and the rule that holds between them. Records lie field
-// by field, so that four of them are one vector. "Lanes" are the rows that a tile owns, "stream" the blocks of the other side that pass by.
+// Who sees whom in attention: records of queries and of keys, made from the two tables, and the rule that holds between them. Records lie
+// field by field, so that four of them are one vector. "Lanes" are the rows that a tile owns, "stream" the blocks of the other side that
+// pass by.
 import { signed, word } from "./command";
 
 // Words that all commands of attention share.
@@ -27,14 +28,17 @@ export function keyRowsOf(command: usize): u32 {
   return word(command, KEY_ROWS);
 }
 
-// Fields. SEGMENT is that without the mark of a global token, -1 for an absent query and -2 for a hidden key; FREE is all ones for a global token
-// and for a sink. A query's range is [FIRST, LAST), a key's FIRST is its row. NEAR and FAR are addresses: rows of q and dy, or of keys and values.
+// Fields. SEGMENT is that without the mark of a global token, -1 for an absent query and -2 for a hidden key; FREE is all ones for a global
+// token and for a sink. A query's range is [FIRST, LAST), a key's FIRST is its row. NEAR and FAR are addresses: rows of q and dy, or of
+// keys and values.
 export const POSITION: usize = 0, SEGMENT: usize = 1, FREE: usize = 2, FIRST: usize = 3, LAST: usize = 4, NEAR: usize = 5, FAR: usize = 6;
 /** Where the record's row stands among all rows of queries, or of keys. */
 export const PLACE: usize = 7;
 export const FIELDS: usize = 8;
 
-function put(record: usize, span: usize, position: i32, segment: i32, free: i32, first: i32, last: i32, near: usize, far: usize, place: u32): void {
+function put(
+  record: usize, span: usize, position: i32, segment: i32, free: i32, first: i32, last: i32, near: usize, far: usize, place: u32,
+): void {
   store<i32>(record + POSITION * span, position);
   store<i32>(record + SEGMENT * span, segment);
   store<i32>(record + FREE * span, free);
@@ -46,8 +50,8 @@ function put(record: usize, span: usize, position: i32, segment: i32, free: i32,
 }
 
 /**
- * Records of `count` tokens of a batch row and the query heads of one kv head; returns how many. As lanes they are filled up to a multiple of 8
- * by absent ones, whose addresses are `zeros`; in a stream absent ones are left out. `other`: what FAR shall address, shaped like q.
+ * Records of `count` tokens of a batch row and the query heads of one kv head; returns how many. As lanes they are filled up to a multiple
+ * of 8 by absent ones, whose addresses are `zeros`; in a stream absent ones are left out. `other`: what FAR shall address, shaped like q.
  */
 export function queryRecords(
   command: usize, batch: u32, token: u32, count: u32, kvHead: u32, other: usize, records: usize, span: usize, zeros: usize, stream: bool,
@@ -64,7 +68,8 @@ export function queryRecords(
       let place = (first + t) * heads + kvHead * group;
       for (let g: u32 = 0; g < group; g++) {
         const offset = ((place as usize) * size) << 2;
-        put(records + (rows << 2), span, position, plain, segment >> 31, load<i32>(at, 8), load<i32>(at, 12), q + offset, other + offset, place);
+        const record = records + (rows << 2);
+        put(record, span, position, plain, segment >> 31, load<i32>(at, 8), load<i32>(at, 12), q + offset, other + offset, place);
         place++;
         rows++;
       }
@@ -78,8 +83,8 @@ export function queryRecords(
 }
 
 /**
- * Records of the key rows [first, last) of a batch row, for one kv head; returns how many. A slot out of range has `zeros`. Hidden keys: as for
- * absent queries above.
+ * Records of the key rows [first, last) of a batch row, for one kv head; returns how many. A slot out of range has `zeros`. Hidden keys: as
+ * for absent queries above.
  */
 export function keyRecords(
   command: usize, batch: u32, first: u32, last: u32, kvHead: u32, records: usize, span: usize, zeros: usize, stream: bool,
@@ -180,11 +185,12 @@ function lane(at: usize, four: bool): v128 {
 }
 
 /**
- * Masks [panel of 8 lanes][block of the stream][8] of the streamed records that some lane sees; those that none sees are dropped, here and in
- * `stream`. Returns how many stay. `block`: places of a panel's masks.
+ * Masks [panel of 8 lanes][block of the stream][8] of the streamed records that some lane sees; those that none sees are dropped, here and
+ * in `stream`. Returns how many stay. `block`: places of a panel's masks.
  */
 export function maskStream(
-  command: usize, lanes: usize, lanesSpan: usize, panels: u32, stream: usize, streamSpan: usize, count: u32, masks: usize, block: u32, lanesAreQueries: bool,
+  command: usize, lanes: usize, lanesSpan: usize, panels: u32, stream: usize, streamSpan: usize, count: u32, masks: usize, block: u32,
+  lanesAreQueries: bool,
 ): u32 {
   let kept: u32 = 0;
   for (let j: u32 = 0; j < count; j++) {
@@ -193,7 +199,9 @@ export function maskStream(
     let to = masks + (kept << 5);
     for (let half: u32 = 0; half < panels << 1; half++) {
       const at = lanes + (half << 4);
-      const mask = lanesAreQueries ? sees(command, at, lanesSpan, record, streamSpan, true) : sees(command, record, streamSpan, at, lanesSpan, false);
+      const mask = lanesAreQueries
+        ? sees(command, at, lanesSpan, record, streamSpan, true)
+        : sees(command, record, streamSpan, at, lanesSpan, false);
       v128.store(to + ((half & 1) << 4), mask);
       any = v128.or(any, mask);
       if (half & 1) to += block << 5;

@@ -1,10 +1,11 @@
-// Attention in one pass over keys and values: a tile has some tokens of a batch row, the query heads of one kv head, and all keys that they may
-// see or a chunk of them. Scores exist for a block of keys only, with running maxima and sums (Milakov & Gimelshein 2018).
+// Attention in one pass over keys and values: a tile has some tokens of a batch row, the query heads of one kv head, and all keys that they
+// may see or a chunk of them. Scores exist for a block of keys only, with running maxima and sums (Milakov & Gimelshein 2018).
 import {
   ALL, FAR, FIELDS, FIRST, LAST, NEAR, NONE, PLACE, SEGMENT, SOME, SUMMARY_BYTES,
   greatestOf, groupOf, headsOf, keyRecords, keyRowsOf, kvHeadsOf, leastOf, maskStream, queryRecords, relation, sizeOf, summarize, tokensOf,
 } from "./attention-tables";
 import { addRows, anyOdd, packLanes, roundedUp, scoreRows, storeLanes } from "./attention-blocks";
+import { FEW, addFew, scoreFew, touchRows } from "./attention-few";
 import { capScores, hideScores, shiftOf, weigh } from "./attention-softmax";
 import { single, word } from "./command";
 import { exp4 } from "./math";
@@ -34,8 +35,8 @@ function queriesOf(command: usize, unit: u32, records: usize, zeros: usize): u32
   const perTile = word(command, PER_TILE), rest = unit / kvHeadsOf(command);
   const token = (word(command, TOKEN_TILES) - 1 - rest / word(command, BATCHES)) * perTile;
   const count = min(perTile, tokensOf(command) - token);
-  const y = word(command, Y) as usize;
-  return queryRecords(command, batchOf(command, unit), token, count, headOf(command, unit), y, records, lanesOf(command) << 2, zeros, false);
+  const y = word(command, Y) as usize, span = lanesOf(command) << 2;
+  return queryRecords(command, batchOf(command, unit), token, count, headOf(command, unit), y, records, span, zeros, false);
 }
 
 function batchOf(command: usize, unit: u32): u32 {
@@ -48,7 +49,9 @@ function headOf(command: usize, unit: u32): u32 {
 
 export function attentionTile(command: usize, tile: u32, thread: u32): void {
   const chunks = word(command, CHUNKS), size = sizeOf(command), lanes = lanesOf(command);
-  const unit = tile / chunks, chunk = tile % chunks;
+  // The kv heads of a chunk follow each other: their rows lie together in the pools.
+  const kvHeads = kvHeadsOf(command);
+  const chunk = (tile / kvHeads) % chunks, unit = (tile / kvHeads / chunks) * kvHeads + (tile % kvHeads);
   const span = (lanes as usize) << 2;
   const records = (word(command, SCRATCH) as usize) + (thread as usize) * word(command, THREAD_BYTES);
   const keys = records + FIELDS * span;
@@ -58,38 +61,49 @@ export function attentionTile(command: usize, tile: u32, thread: u32): void {
   const masks = zeros + (roundedUp(size) << 2);
   const scores = masks + span * BLOCK;
   const q = scores + BLOCK * 32;
-  const state = chunks > 1 ? (word(command, PARTS) as usize) + (tile as usize) * partBytes(command) : q + span * size;
+  const part = (word(command, PARTS) as usize) + ((unit * chunks + chunk) as usize) * partBytes(command);
+  const state = chunks > 1 ? part : q + span * roundedUp(size);
   const sums = state + span, values = sums + span;
   memory.fill(zeros, 0, roundedUp(size) << 2);
   memory.fill(sums, 0, partBytes(command) - span);
   for (let i: usize = 0; i < span; i += 4) store<f32>(state + i, -Infinity);
 
   const rows = queriesOf(command, unit, records, zeros);
-  const panels = (rows + 7) >> 3;
+  const panels = (rows + 7) >> 3, few = rows <= FEW;
   summarize(records, span, rows, seen);
   const first = max(0, leastOf(seen, FIRST)), last = min(keyRowsOf(command) as i32, greatestOf(seen, LAST));
   if (first < last) {
     const panelBytes = (size as usize) << 5;
-    for (let p: u32 = 0; p < panels; p++) packLanes(records + NEAR * span + (p << 5), size, single(command, SCALE), q + p * panelBytes);
+    const near = keys + NEAR * BLOCK * 4, far = keys + FAR * BLOCK * 4;
+    if (few) memory.fill(q, 0, span * roundedUp(size));
+    const scale = single(command, SCALE), cap = single(command, SOFTCAP), queries = records + NEAR * span;
+    for (let p: u32 = 0; p < panels && !few; p++) packLanes(queries + (p << 5), size, scale, q + p * panelBytes);
     const from = (first as u32) + chunk * word(command, CHUNK_KEYS);
     const to = min(last as u32, from + word(command, CHUNK_KEYS));
     for (let row = from; row < to; row += BLOCK) {
-      let count = keyRecords(command, batchOf(command, unit), row, min(to, row + BLOCK), headOf(command, unit), keys, BLOCK * 4, zeros, true);
+      const end = min(to, row + BLOCK);
+      let count = keyRecords(command, batchOf(command, unit), row, end, headOf(command, unit), keys, BLOCK * 4, zeros, true);
       summarize(keys, BLOCK * 4, count, passing);
       const who = relation(command, seen, passing);
       if (who == SOME) count = maskStream(command, records, span, panels, keys, BLOCK * 4, count, masks, BLOCK, true);
       if (who == NONE || count == 0) continue;
-      const odd = who == SOME && anyOdd(keys + FAR * BLOCK * 4, count, size);
+      if (panels == 1) store<u32>(factors, touchRows(near, count, size) + touchRows(far, count, size));
+      const odd = who == SOME && anyOdd(far, count, size);
       for (let p: u32 = 0; p < panels; p++) {
         const place = (p as usize) << 5;
-        scoreRows(keys + NEAR * BLOCK * 4, count, q + p * panelBytes, size, scores);
-        if (single(command, SOFTCAP) != 0) capScores(scores, count, single(command, SOFTCAP));
+        if (few) scoreFew(near, count, queries, rows, size, scale, factors, scores);
+        else scoreRows(near, count, q + p * panelBytes, size, scores);
+        if (cap != 0) capScores(scores, count, cap);
         if (who != ALL) hideScores(scores, count, masks + place * BLOCK);
         weigh(scores, count, state + place, sums + place, factors);
         if (word(command, STATISTICS) != 0) continue;
-        const to = values + place * roundedUp(size);
-        addRows(keys + FAR * BLOCK * 4, count, scores, size, to, v128.load(factors), v128.load(factors, 16), odd);
+        if (few) addFew(far, count, scores, rows, size, q, factors, odd);
+        else addRows(far, count, scores, size, values + place * roundedUp(size), v128.load(factors), v128.load(factors, 16), odd);
       }
+    }
+    if (few) {
+      for (let i: usize = 0; i < 8; i++) store<u32>(factors + (i << 2), (q + i * (roundedUp(size) << 2)) as u32);
+      packLanes(factors, roundedUp(size), 1, values);
     }
   }
   if (word(command, STATISTICS) != 0) remember(command, records, span, rows, state);
@@ -106,11 +120,15 @@ function finish(records: usize, span: usize, rows: u32, size: u32, state: usize)
     const keep = v128.and(i32x4.ge_s(v128.load(segments), zero), f32x4.ne(left, zero));
     const hold = v128.and(i32x4.ge_s(v128.load(segments, 16), zero), f32x4.ne(right, zero));
     const list = records + FAR * span + place;
-    storeLanes(state + 2 * span + place * roundedUp(size), size, list, min(8, rows - row), f32x4.div(one, left), f32x4.div(one, right), keep, hold);
+    const values = state + 2 * span + place * roundedUp(size);
+    storeLanes(values, size, list, min(8, rows - row), f32x4.div(one, left), f32x4.div(one, right), keep, hold);
   }
 }
 
-/** For the gradient, by the row's place: what to subtract from scores, and what to multiply the exponentials by. 0 for rows that saw nothing. */
+/**
+ * For the gradient, by the row's place: what to subtract from scores, and what to multiply the exponentials by. 0 for rows that saw
+ * nothing.
+ */
 function remember(command: usize, records: usize, span: usize, rows: u32, state: usize): void {
   const count = (word(command, BATCHES) * tokensOf(command) * headsOf(command)) as usize;
   for (let row: u32 = 0; row < rows; row++) {

@@ -1,10 +1,11 @@
-// Rotary embedding of heads, with the norm before it where there is one. Pairs of the first r components turn by the token's row of the table:
-// r / 2 cosines, then r / 2 sines; a row out of range has cosines and sines of 0.
+// Rotary embedding of heads, with the norm before it where there is one. Pairs of the first r components turn by the token's row of the
+// table: r / 2 cosines, then r / 2 sines; a row out of range has cosines and sines of 0.
 import { number, word } from "./command";
 import { madd, sumLanes } from "./simd";
 
 /**
- * Words: x, table, rows, y, tokens, heads, size of a head, rows of the table, r, tokens per tile, 1 where pairs are interleaved, 1 to turn back.
+ * Words: x, table, rows, y, tokens, heads, size of a head, rows of the table, r, tokens per tile, 1 where pairs are interleaved, 1 to turn
+ * back.
  */
 export function ropeTile(command: usize, tile: u32): void {
   const tokens = word(command, 4), heads = word(command, 5), size = word(command, 6);
@@ -22,8 +23,8 @@ export function ropeTile(command: usize, tile: u32): void {
 }
 
 /**
- * Numbers: eps. Words: qkv, weight of q or 0, weight of k or 0, table, rows, q, k, v, tokens, query heads, kv heads, size of a head, rows of the
- * table, r, tokens per tile, 1 where pairs are interleaved.
+ * Numbers: eps. Words: qkv, weight of q or 0, weight of k or 0, table, rows, q, k, v, tokens, query heads, kv heads, size of a head, rows
+ * of the table, r, tokens per tile, 1 where pairs are interleaved.
  */
 export function qkNormRopeTile(command: usize, tile: u32): void {
   const tokens = word(command, 8), heads = word(command, 9), kvHeads = word(command, 10), size = word(command, 11);
@@ -46,7 +47,8 @@ export function qkNormRopeTile(command: usize, tile: u32): void {
 
 /** The heads of one token. `weight`: address of the norm's weight, or 0 for no norm. */
 function turnHeads(
-  x: usize, y: usize, heads: u32, size: u32, weight: usize, eps: f64, table: usize, row: i32, count: u32, turned: u32, interleaved: bool, back: bool,
+  x: usize, y: usize, heads: u32, size: u32, weight: usize, eps: f64, table: usize, row: i32, count: u32, turned: u32,
+  interleaved: bool, back: bool,
 ): void {
   const known = row >= 0 && (row as u32) < count;
   const half = turned >> 1;
@@ -159,8 +161,8 @@ function zeroTurn(x: usize, y: usize, turned: u32): void {
 }
 
 /**
- * Words: k, v, slots, pools of keys and of values, tokens, slots of a pool, bytes of a row, bytes per tile, tiles per pool. A tile copies some
- * columns of all tokens, in order: of equal slots the last stays.
+ * Words: k, v, slots, pools of keys and of values, tokens, slots of a pool, bytes of a row, bytes per tile, tiles per pool. A tile copies
+ * some columns of all tokens, in order: of equal slots the last stays.
  */
 export function appendTile(command: usize, tile: u32): void {
   const slots = word(command, 2) as usize;

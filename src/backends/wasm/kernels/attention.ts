@@ -11,7 +11,7 @@ const TILE_ROWS = 64;
 export const BLOCK = 64;
 /** So many tiles keep the threads busy; fewer are cut into chunks of keys. */
 const ENOUGH_TILES = 32;
-const CHUNK_KEYS = 256;
+const CHUNK_KEYS = 128;
 
 export const attention =
   (engine: Engine): NonNullable<Kernels["attention"]> =>
