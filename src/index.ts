@@ -3,7 +3,17 @@ export * from "./core/errors.js";
 export { Random, type RandomState } from "./core/random.js";
 export type { DType, Elements } from "./core/dtype.js";
 export type { Shape } from "./core/shape.js";
-export type { Attr, Matrix, Op, Operand, PackedView, SchemeName, Storage, View } from "./core/view.js";
+export {
+  isPackedView,
+  type Attr,
+  type Matrix,
+  type Op,
+  type Operand,
+  type PackedView,
+  type SchemeName,
+  type Storage,
+  type View,
+} from "./core/view.js";
 export * from "./backends/backend.js";
 export { observe, type KernelCalls, type Observed, type ObserveOptions } from "./backends/observe.js";
 

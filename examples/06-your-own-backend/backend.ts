@@ -25,9 +25,12 @@ export function plain(): Backend {
   const live = new Set<Bytes>();
   let bytes = 0;
   let closed = false;
+  const expectOpen = (): void => {
+    if (closed) throw new DisposedError("plain: the backend must be open, got a call after its disposal");
+  };
   const memory: Memory = {
     alloc(byteLength) {
-      if (closed) throw new DisposedError("plain: the backend must be open, got an allocation after its disposal");
+      expectOpen();
       if (byteLength > maxBufferBytes) {
         throw new OutOfMemoryError(`plain: a buffer must have at most ${maxBufferBytes} bytes, got ${byteLength}`);
       }
@@ -57,8 +60,8 @@ export function plain(): Backend {
     },
     memory,
     kernels,
-    flush() {},
-    async idle() {},
+    flush: expectOpen,
+    idle: async () => expectOpen(),
     async [Symbol.asyncDispose]() {
       closed = true;
       for (const storage of live) storage.buffer = undefined;
@@ -207,11 +210,8 @@ const kernels: Kernels = {
     const width = sizeOf(into.shape.slice(1));
     ints(rows).forEach((row, j) => {
       if (row < 0 || row >= into.shape[0]) return;
-      for (let i = 0; i < width; i++) {
-        const number = xs[j * width + i];
-        if (mode === "set") ys[row * width + i] = number;
-        else ys[row * width + i] += number;
-      }
+      for (let i = 0; i < width; i++)
+        ys[row * width + i] = xs[j * width + i] + (mode === "set" ? 0 : ys[row * width + i]);
     });
   },
 
@@ -246,8 +246,7 @@ const kernels: Kernels = {
 
   scan([x], [y], { axis, exclusive }) {
     const [xs, ys] = [numbers(x), numbers(y)];
-    const length = x.shape[axis];
-    const inner = sizeOf(x.shape.slice(axis + 1));
+    const [length, inner] = [x.shape[axis], sizeOf(x.shape.slice(axis + 1))];
     for (let column = 0; column < xs.length / length; column++) {
       let total = 0;
       for (let i = 0; i < length; i++) {

@@ -44,7 +44,7 @@ export function valueAndGrad<T extends Loss>(
 function check(loss: Tensor, tape: Tape): void {
   if (!(loss instanceof Tensor) || loss.dtype !== "f32" || loss.size !== 1) {
     throw new GradientError(
-      `valueAndGrad: the loss must be one f32 number, got ${String(loss)}; reduce it with sum or mean`,
+      `valueAndGrad: the loss must be one f32 number, got ${String(loss)}; reduce it with sum or mean over all axes`,
     );
   }
   if (!tape.tracks(loss)) {

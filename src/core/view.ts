@@ -41,6 +41,7 @@ export interface Op<
   readonly attrs: A;
 }
 
+/** Tells packed numbers from a plain window; an operand that was left out is neither. */
 export function isPackedView(operand: Operand): operand is PackedView {
   return operand !== undefined && "scheme" in operand;
 }

@@ -18,6 +18,10 @@ const def: OpDef<"gatherRows"> = {
     expectDType("gatherRows", "rows", rows, "i32");
     if (table.shape.length === 0)
       throw new ShapeError(`gatherRows: table must have at least one axis, got ${showShape(table.shape)}`);
+    if (table.shape.length === 1 && !(table instanceof Tensor))
+      throw new ShapeError(
+        `gatherRows: a packed table must have at least two axes, got ${showShape(table.shape)}; its last axis is stored together`,
+      );
     return [{ shape: [...rows.shape, ...table.shape.slice(1)], dtype: table instanceof Tensor ? table.dtype : "f32" }];
   },
 };
@@ -26,7 +30,7 @@ const gather = (table: Tensor | PackedTensor, rows: Tensor): Tensor => dispatch(
 
 /**
  * y[i...] = table[rows[i...]]; a row of -1 or out of range gives zeros.
- * @param table [N, ...], plain or packed @param rows i32, any shape @returns rows.shape followed by the table's other axes
+ * @param table [N, ...], plain, or packed with at least two axes @param rows i32, any shape @returns rows.shape followed by the table's other axes
  */
 export function gatherRows(table: Tensor | PackedTensor, rows: Tensor): Tensor {
   if (table instanceof Tensor || table.scheme.name in table.backend.features.schemes) return gather(table, rows);

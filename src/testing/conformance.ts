@@ -27,6 +27,11 @@ export interface ConformanceOptions {
   readonly seed?: number;
   /** Calls drawn per case; 30 unless given. */
   readonly runs?: number;
+  /**
+   * Opens another backend of the kind under test, with memory of its own. With it there is a case more, "backend/closing": it closes that
+   * backend and checks that every use is then refused.
+   */
+  readonly open?: () => Promise<Backend>;
   /** One call out of those that the seed draws, as a failure names it. */
   readonly path?: string;
 }
@@ -44,7 +49,7 @@ export interface ConformanceOptions {
  * @throws ConfigError if a skip lacks its reason or names no case, or if nothing is left to run
  */
 export function conformanceCases(backend: Backend, options: ConformanceOptions = {}): readonly ConformanceCase[] {
-  const { skip = [], only, seed = 1, runs = 30, path } = options;
+  const { skip = [], only, seed = 1, runs = 30, open, path } = options;
   if (!Number.isInteger(runs) || runs < 1) {
     throw new ConfigError(
       `conformanceCases: runs must be an integer of at least 1, got ${runs}; a run of nothing shows nothing`,
@@ -55,7 +60,7 @@ export function conformanceCases(backend: Backend, options: ConformanceOptions =
       name,
       run: () => runCase(backend, name, maker, { seed, runs, path }),
     })),
-    ...wholeBackendCases(backend),
+    ...wholeBackendCases(backend, open),
   ];
   const reasons = new Map<string, string>();
   for (const { case: name, reason } of skip) {

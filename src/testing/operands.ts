@@ -61,6 +61,9 @@ export function tensorsOf(handle: Handle | undefined): readonly Tensor[] {
 export const wordsOf = (data: Words | Numbers32): Uint32Array<ArrayBuffer> =>
   new Uint32Array(data.buffer as ArrayBuffer, data.byteOffset, data.length);
 
+/** A number as messages print it, the sign of zero included. */
+export const showNumber = (x: number): string => (Object.is(x, -0) ? "-0" : String(x));
+
 /** `f32[2,3]`, `q8_0[4,32]`, or `-`. */
 export function showOperand(operand: HostOperand): string {
   if (operand === undefined) return "-";

@@ -1,6 +1,7 @@
-// Cases about the backend as a whole: its memory, what it states, and that operands which share memory are refused.
+// Cases about the backend as a whole: its memory, what it states, that operands which share memory are refused, and that closing is final.
 import type { Backend } from "../backends/backend.js";
-import { AliasError } from "../core/errors.js";
+import { AliasError, DisposedError } from "../core/errors.js";
+import type { View } from "../core/view.js";
 import { adamW } from "../ops/adam-w.js";
 import { appendKV } from "../ops/append-kv.js";
 import { reshape } from "../ops/reshape.js";
@@ -16,12 +17,14 @@ interface WholeCase {
   run(): Promise<void>;
 }
 
-export function wholeBackendCases(backend: Backend): readonly WholeCase[] {
+/** @param open opens another backend, to be closed; without it nothing can be said of closing */
+export function wholeBackendCases(backend: Backend, open?: () => Promise<Backend>): readonly WholeCase[] {
   return [
     { name: "backend/contract", run: async () => contract(backend) },
     { name: "backend/memory", run: () => memory(backend) },
     { name: "backend/aliasing", run: async () => aliasing(backend) },
     { name: "backend/turn", run: () => turn(backend) },
+    ...(open ? [{ name: "backend/closing", run: () => closing(backend, open) }] : []),
   ];
 }
 
@@ -120,4 +123,59 @@ async function turn(backend: Backend): Promise<void> {
     x.dispose();
   }
   expect(fired, "data: 10,000 reads went by before a timer of 0 ms fired");
+}
+
+/** A closed backend holds nothing and refuses every use by a DisposedError; `free` and closing again do nothing. Others stay open. */
+async function closing(backend: Backend, open: () => Promise<Backend>): Promise<void> {
+  const opened = await open();
+  const { memory, kernels } = opened;
+  expect(memory !== backend.memory, "open: must open another backend each time, got the memory of the one under test");
+  const [x, y] = [0, 0].map((): View => ({ storage: memory.alloc(4), dtype: "f32", shape: [1], offset: 0 }));
+  memory.write(x.storage, 0, new Uint8Array(4));
+  await opened[Symbol.asyncDispose]();
+  const uses: Readonly<Record<string, () => unknown>> = {
+    alloc: () => memory.alloc(4),
+    write: () => memory.write(x.storage, 0, new Uint8Array(4)),
+    read: () => memory.read(x.storage, 0, 4),
+    flush: () => opened.flush(),
+    idle: () => opened.idle(),
+    "kernels.fill": () => kernels.fill([], [y], { value: 1, step: 0 }),
+    "kernels.cast": () => kernels.cast([x], [y], {}),
+  };
+  for (const [name, use] of Object.entries(uses)) {
+    const error = await thrown(use);
+    expect(
+      error instanceof DisposedError,
+      `${name}: a closed backend must throw a DisposedError, got ${String(error)}`,
+    );
+  }
+  const nothing: Readonly<Record<string, () => unknown>> = {
+    free: () => memory.free(x.storage),
+    "[Symbol.asyncDispose]": () => opened[Symbol.asyncDispose](),
+  };
+  for (const [name, use] of Object.entries(nothing)) {
+    const error = await thrown(use);
+    expect(error === undefined, `${name}: must do nothing on a closed backend, got ${String(error)}`);
+  }
+  const { buffers, bytes } = memory.usage();
+  expect(
+    buffers === 0 && bytes === 0,
+    `usage: a closed backend must hold nothing, got ${buffers} buffers of ${bytes} bytes`,
+  );
+  const still = tensor(backend, [1]);
+  try {
+    await still.data();
+  } finally {
+    still.dispose();
+  }
+}
+
+/** What a call throws, or the promise that it gives rejects with. */
+async function thrown(use: () => unknown): Promise<unknown> {
+  try {
+    await use();
+    return undefined;
+  } catch (error) {
+    return error ?? "nothing";
+  }
 }

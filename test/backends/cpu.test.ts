@@ -4,4 +4,4 @@ import { cpu } from "../../src/backends/cpu/index.js";
 import { conformanceCases } from "../../src/testing/conformance.js";
 
 const backend = await cpu();
-for (const { name, run } of conformanceCases(backend, { seed: inject("fcSeed") })) test(name, run, 120_000);
+for (const { name, run } of conformanceCases(backend, { seed: inject("fcSeed"), open: cpu })) test(name, run, 120_000);

@@ -3,51 +3,16 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { DECLINED, type Backend, type OpName } from "../../src/backends/backend.js";
 import { cpu } from "../../src/backends/cpu/index.js";
 import { floats, ints, words } from "../../src/backends/cpu/read.js";
-import type { View } from "../../src/core/view.js";
 import { conformanceCases } from "../../src/testing/conformance.js";
+import { verdict, withKernel, type Plant } from "./planted.js";
 
 let honest: Backend;
 beforeAll(async () => {
   honest = await cpu();
 });
 
-type Views = readonly (View | undefined)[];
 let calls = 0;
-
-/** What a kernel becomes: it may call the honest one. */
-type Plant = (
-  run: (inputs?: Views, attrs?: object) => unknown,
-  inputs: readonly View[],
-  outputs: readonly View[],
-  attrs: never,
-) => unknown;
-
-function planted(op: OpName, plant: Plant): Backend {
-  const kernel = honest.kernels[op] as unknown as (inputs: Views, outputs: Views, attrs: object) => unknown;
-  const wrong = (inputs: readonly View[], outputs: readonly View[], attrs: object): unknown =>
-    plant(
-      (other: Views = inputs, changed: object = attrs) => kernel(other, outputs, changed),
-      inputs,
-      outputs,
-      attrs as never,
-    );
-  return { ...honest, kernels: { ...honest.kernels, [op]: wrong } };
-}
-
-/** What the case says of a backend; undefined if it passes. */
-async function verdict(
-  backend: Backend,
-  name: string,
-  options: { seed?: number; runs?: number; path?: string } = {},
-): Promise<string | undefined> {
-  const [only] = conformanceCases(backend, { only: [name], ...options });
-  try {
-    await only.run();
-    return undefined;
-  } catch (error) {
-    return (error as Error).message;
-  }
-}
+const planted = (op: OpName, plant: Plant): Backend => withKernel(honest, op, plant);
 
 const bugs: readonly (readonly [bug: string, op: OpName, law: string, plant: Plant])[] = [
   [

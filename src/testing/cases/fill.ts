@@ -1,9 +1,11 @@
-// fill: constants and ramps of every type.
+// fill: constants and ramps of every type; where they mean something, also -0, NaN and infinity.
 import type fc from "fast-check";
+import type { Features } from "../../backends/backend.js";
 import { fill } from "../../ops/fill.js";
 import { among, anyType, draw, shapes, type DrawnCall } from "../arbitraries.js";
+import { showNumber } from "../operands.js";
 
-export const fillCase = (): fc.Arbitrary<DrawnCall> =>
+export const fillCase = ({ accuracy }: Features): fc.Arbitrary<DrawnCall> =>
   draw(
     {
       shape: shapes,
@@ -14,6 +16,20 @@ export const fillCase = (): fc.Arbitrary<DrawnCall> =>
     ({ shape, dtype, value, step }) => {
       const whole = dtype === "f32" || (Number.isInteger(value) && Math.abs(value) < 2 ** 31);
       const [from, by] = [whole ? value : 5, dtype === "f32" ? step : Math.trunc(step)];
-      return { inputs: [], run: (_, backend) => [fill(backend, shape, from, { step: by, dtype })] };
+      const special = dtype === "f32" && accuracy === "ieee" ? [-0, NaN, Infinity] : [];
+      return {
+        inputs: [],
+        run: (_, backend) => [
+          fill(backend, shape, from, { step: by, dtype }),
+          ...special.map((value) => fill(backend, shape, value)),
+        ],
+        // Bounds do not tell the zeros apart.
+        verify: ([, zeros]) => {
+          const at = zeros?.findIndex((zero) => !Object.is(zero, -0)) ?? -1;
+          return at < 0
+            ? undefined
+            : `[${at}] is ${showNumber(zeros[at])} and must be -0, the value itself where step is 0`;
+        },
+      };
     },
   );

@@ -1,7 +1,7 @@
 // The same number in another type; towards integers it is cut off, saturates, and NaN becomes 0.
 import type { DType } from "../../../core/dtype.js";
 import type { Kernel } from "../../backend.js";
-import { elements } from "../read.js";
+import { elements, words } from "../read.js";
 
 const ranges: Readonly<Record<Exclude<DType, "f32">, readonly [least: number, greatest: number]>> = {
   i32: [-(2 ** 31), 2 ** 31 - 1],
@@ -9,9 +9,13 @@ const ranges: Readonly<Record<Exclude<DType, "f32">, readonly [least: number, gr
 };
 
 export const cast: Kernel<"cast", void> = ([x], [y]) => {
+  if (x.dtype === y.dtype) {
+    words(y).set(words(x)); // bits, so that a NaN stays the same one
+    return;
+  }
   const from = elements(x);
   const to = elements(y);
-  if (y.dtype === "f32" || x.dtype === y.dtype) {
+  if (y.dtype === "f32") {
     for (let i = 0; i < to.length; i++) to[i] = from[i];
     return;
   }
