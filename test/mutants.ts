@@ -1,5 +1,5 @@
-// `npm run mutants [-- --only TEXT]`: applies each wrong change of mutants.json to a scratch copy and runs the tests that can see it. A change
-// that no test notices has survived; then the exit code is 1.
+// `npm run mutants [-- --only TEXT ...]`: applies each wrong change of mutants.json to a scratch copy and runs the tests that can see it. A
+// change that no test notices has survived; one that keeps tests from running at all is broken. After either the exit code is 1.
 import { spawn } from "node:child_process";
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -32,10 +32,11 @@ const copied = [
 ];
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({ options: { only: { type: "string", default: "" } } });
+  const { values } = parseArgs({ options: { only: { type: "string", multiple: true, default: [""] } } });
   const all = JSON.parse(await readFile(join(root, "test/mutants.json"), "utf8")) as readonly Mutant[];
-  const mutants = all.filter(({ wrong, file }) => `${file} ${wrong}`.includes(values.only));
-  if (mutants.length === 0) throw new Error(`no mutant of ${all.length} has "${values.only}" in its name`);
+  const mutants = all.filter(({ wrong, file }) => values.only.some((text) => `${file} ${wrong}`.includes(text)));
+  if (mutants.length === 0)
+    throw new Error(`no mutant of ${all.length} has "${values.only.join('" or "')}" in its name`);
   const scratch = await mkdtemp(join(tmpdir(), "qwen-blocks-mutants-"));
   try {
     for (const path of copied) await cp(join(root, path), join(scratch, path), { recursive: true });
@@ -65,7 +66,10 @@ async function fateOf(scratch: string, { file, find, replace, tests }: Mutant): 
     text.replace(find, () => replace),
   );
   try {
-    return (await testsFail(scratch, tests)) ? "killed" : "SURVIVED";
+    const output = await testsFail(scratch, tests);
+    if (output === undefined) return "SURVIVED";
+    // A file that no longer loads says nothing about its tests.
+    return output.includes("Failed Suites") && !output.includes("Failed Tests") ? "BROKEN" : "killed";
   } finally {
     await writeFile(path, text);
   }

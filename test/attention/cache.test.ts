@@ -6,7 +6,7 @@ import {
 import { cpu } from "qwen-blocks/cpu";
 import fc from "fast-check";
 import { beforeEach, describe, expect, test } from "vitest";
-import { expectNoLeak, usage } from "../tensor/numbers.js";
+import { expectNoLeak, numbers, usage } from "../tensor/numbers.js";
 import { CacheRig, type Cell } from "./cache-rig.js";
 
 let backend: Backend;
@@ -150,6 +150,68 @@ describe("truncateTo, removeLast and select", () => {
       await rig.feed([[i, i + 1, i + 2]], cache);
     }
     expect(usage(backend)).toEqual(held);
+  });
+
+  test("down to nothing: the next text knows nothing of the last", async () => {
+    using cache = rig.make({ batch: 2 });
+    for (const [forget, texts] of [
+      [
+        () => cache.truncateTo(0),
+        [
+          [1, 2, 3],
+          [4, 5, 6],
+        ],
+      ],
+      [
+        () => cache.removeLast(3),
+        [
+          [7, 8, 9],
+          [2, 2, 2],
+        ],
+      ],
+      [
+        () => cache.select([1, 0]),
+        [
+          [3, 4, 5],
+          [6, 7, 8],
+        ],
+      ],
+    ] as const) {
+      // prettier-ignore
+      const y = await rig.feed(texts, cache);
+      for (const b of [0, 1]) await rig.expectLast(y[b], texts[b]);
+      forget();
+    }
+    // The last selection swapped the rows.
+    const y = await rig.feed([[1], [2]], cache);
+    await rig.expectLast(y[0], [6, 7, 8, 1]);
+    await rig.expectLast(y[1], [3, 4, 5, 2]);
+  });
+
+  test("rows that select leaves out give their slots back", async () => {
+    using cache = rig.make({ batch: 2, capacity: 2 });
+    await rig.feed([[1, 2], [3, 4]], cache); // prettier-ignore
+    const held = usage(backend);
+    for (let i = 0; i < 5; i++) {
+      cache.select([1, 1]);
+      cache.truncateTo(0);
+      await rig.feed([[i, 2], [3, i]], cache); // prettier-ignore
+    }
+    expect(usage(backend)).toEqual(held);
+  });
+
+  test("a token that is dropped takes its segment along", async () => {
+    using cache = rig.make();
+    const of = (position: number[], segment: number[]): Positions => ({
+      shape: [1, position.length],
+      position: Int32Array.from(position),
+      segment: Int32Array.from(segment),
+    });
+    cache.begin(of([0, 1, 2], [5, 5, 6]));
+    cache.truncateTo(1);
+    const { keys } = cache.begin(of([7, 8], [9, 9]));
+    const held = (await numbers(keys)).slice(0, 9).filter((_, i) => i % 3 < 2); // position and segment
+    expect(held).toEqual([0, 5, 7, 9, 8, 9]);
   });
 
   const bad: Record<string, (cache: DenseCache) => unknown> = {

@@ -103,6 +103,15 @@ describe("MoELayer", () => {
     }
   });
 
+  test("the gate rounds nothing, even where all other products do", async () => {
+    const layer = layerOf(s, m, router(2));
+    const x = normal(backend, 6, [1, 3, 5]);
+    const exact = await numbers(layer.forward(x).routing.logits);
+    layer.experts.activations = "q8";
+    layer.gate.activations = "q8";
+    expect(await numbers(layer.forward(x).routing.logits)).toEqual(exact);
+  });
+
   test("no token depends on the batch around it", async () => {
     const x = normals(3, 30);
     const layer = layerOf(s, m, router(3));

@@ -106,6 +106,16 @@ describe.each(Object.entries(configs))("Qwen3: %s", (_, config) => {
       expectWithin(got.flat(), all, all.map(() => bound)); // prettier-ignore
     }));
 
+  test("with a cache, each row goes on where it ends itself", () =>
+    model(async (made) => {
+      using cache = made.makeCache({ batch: 2 });
+      const positions = sequencePositions(2, 3, { mask: [[1, 1, 1], [1, 0, 0]] }); // prettier-ignore
+      await logits(made, [[1, 5, 2], [3, 9, 9]], { cache, positions }); // prettier-ignore
+      const next = await logits(made, [[7], [0]], { cache }); // prettier-ignore
+      const alone = [await logits(made, [[1, 5, 2, 7]], { logits: "last" }), await logits(made, [[3, 0]], { logits: "last" })].flat(); // prettier-ignore
+      expectWithin(next, alone, alone.map(() => bound)); // prettier-ignore
+    }));
+
   test("routings come by layer index, from sparse layers only, and belong to the caller", () =>
     model(async (made) => {
       const routings = new Map<number, Routing>();

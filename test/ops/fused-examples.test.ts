@@ -5,6 +5,7 @@ import type { AttentionAttrs, Backend, Kernels } from "../../src/backends/backen
 import { cpu } from "../../src/backends/cpu/index.js";
 import type { Shape } from "../../src/core/shape.js";
 import { adamW } from "../../src/ops/adam-w.js";
+import { addRmsNorm } from "../../src/ops/add-rms-norm.js";
 import { appendKV } from "../../src/ops/append-kv.js";
 import { attentionGrad } from "../../src/ops/attention-grad.js";
 import { attention } from "../../src/ops/attention.js";
@@ -76,6 +77,12 @@ describe.each([["kernel", native] as const, ["composite", composed] as const])("
       return Promise.all([...grads.values()].map(numbers));
     };
     expect(await gradient("q8")).toEqual(await gradient("f32"));
+  });
+
+  test("addRmsNorm: sums beyond 65504, where half precision ends, are numbers like others", async () => {
+    const residual = addRmsNorm(f([1, 2], 6e4, -9e4), f([1, 2], 6e4, -9e4), f([2], 1, 1), 1e-6);
+    expect(await numbers(residual.sum)).toEqual([120_000, -180_000]);
+    expect(await numbers(residual.y)).toEqual([0.78446, -1.1767]); // over the root of (12^2 + 18^2) / 2
   });
 
   test("softmax and swiglu", async () => {

@@ -34,6 +34,7 @@ describe("routingStatistics", () => {
     expect([...found.load]).toEqual([0, 0, 1, 0]);
     expectWithin([...found.importance], [1 / 6, 1 / 6, 1 / 2, 1 / 6], [u, u, u, u].map((x) => 2 * x)); // prettier-ignore
     expect([found.rows, found.idleExperts, found.maxOverMean]).toEqual([1, 3, 4]);
+    expectWithin([found.entropy], [ln2 + 0.5 * ln3], [20 * u]);
   });
 
   test("balance: 1; a router without an opinion has entropy log E", async () => {

@@ -1,5 +1,8 @@
 // Qwen3's router against the formula: p = softmax over all experts in full precision, the k best of it, divided by their sum or not.
-import { ConfigError, DTypeError, ShapeError, tensor, TopKRouter, zeros, type Backend } from "qwen-blocks";
+import {
+  add, cast, ConfigError, DTypeError, GradientError, groupByExpert, mul, reshape, ShapeError, sum, tensor, TopKRouter, valueAndGrad, zeros, type Backend,
+  type Routing, type Tensor,
+} from "qwen-blocks"; // prettier-ignore
 import { cpu } from "qwen-blocks/cpu";
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -93,6 +96,22 @@ describe("TopKRouter", () => {
       // Four probabilities, each rounded once: off by at most 4 u in sum.
       expect(Math.abs(weights.slice(4 * r, 4 * r + 4).reduce((a, b) => a + b) - 1)).toBeLessThanOrEqual(4 * u);
     }
+  });
+
+  test("the choice has no gradient, the weights have: a loss may count experts", async () => {
+    const logits = normal(backend, 5, [1, 4, 3]);
+    const router = new TopKRouter({ numExpertsPerTok: 2, normTopkProb: true });
+    const squares = ({ weights }: Routing): Tensor => sum(mul(weights, weights), [0, 1, 2]);
+    const counts = ({ experts }: Routing): Tensor =>
+      sum(cast(groupByExpert(reshape(experts, [1, 8]), 3).counts, "f32"), [0, 1]);
+    const gradient = async (lossOf: (routing: Routing) => Tensor): Promise<number[]> => {
+      const { grads } = valueAndGrad(new Map([["logits", logits]]), () => reshape(lossOf(router.route(logits)), []));
+      return numbers(grads.get("logits") as Tensor);
+    };
+    const expected = await gradient(squares);
+    expect(expected.some((g) => g !== 0)).toBe(true);
+    expect(await gradient((routing) => add(squares(routing), counts(routing)))).toEqual(expected);
+    await expect(gradient(counts)).rejects.toThrow(GradientError);
   });
 
   test("masked rows get no expert and weight 0, the others keep every bit", async () => {

@@ -3,19 +3,36 @@ import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
+  add,
   disposeAll,
+  loadBalancingLoss,
+  mul,
   parameters,
   presets,
   Qwen3,
   Random,
   randomWeights,
+  routerZLoss,
+  tensor,
+  valueAndGrad,
   type Backend,
   type Qwen3Config,
+  type Routing,
   type Tensor,
 } from "qwen-blocks";
 import { cpu } from "qwen-blocks/cpu";
 import { loadTrainingState, saveTrainingState } from "qwen-blocks/io";
-import { AdamW, cosineSchedule, sampleBatch, train, Trainer, type Batch } from "qwen-blocks/train";
+import {
+  AdamW,
+  cosineSchedule,
+  globalNorm,
+  ignoredTarget,
+  nextTokenLoss,
+  sampleBatch,
+  train,
+  Trainer,
+  type Batch,
+} from "qwen-blocks/train";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 
 const config: Qwen3Config = {
@@ -83,6 +100,36 @@ describe("Trainer", () => {
     // Sums of 48 terms in another order.
     expect(Math.abs(two.loss - one.loss)).toBeLessThan(48 * one.loss * 2 ** -23);
     expect(Math.abs(two.gradNorm - one.gradNorm)).toBeLessThan(96 * one.gradNorm * 2 ** -23);
+  });
+
+  test.each([
+    ["the cross entropy alone", 0, 0],
+    ["the balance loss", 0.5, 0],
+    ["the z-loss", 0, 0.25],
+  ])("differentiates %s with its weight; batches weigh as much as they have targets", async (_, auxCoef, zCoef) => {
+    const { model, optimizer } = setUp();
+    const options = { optimizer, schedule, routerAuxLossCoef: auxCoef, routerZLossCoef: zCoef };
+    const full = sampleBatch(text, shape, new Random(2));
+    const drawn = sampleBatch(text, shape, new Random(3));
+    const sparse: Batch = {
+      ...drawn,
+      targets: drawn.targets.map((id, i) => (i % 4 === 0 ? id : ignoredTarget)),
+      counted: 9,
+    };
+    const { grads } = valueAndGrad(parameters(model), () => {
+      const losses = [full, sparse].map(({ inputs, targets, counted }) => {
+        const routings = new Map<number, Routing>();
+        const rows = [0, 12, 24].map((at) => inputs.subarray(at, at + 12));
+        const loss = nextTokenLoss(model.forward(rows, { routings }), tensor(backend, targets, [3, 12]));
+        const router = add(mul(loadBalancingLoss(routings), auxCoef), mul(routerZLoss(routings), zCoef));
+        return mul(add(loss, router), counted / 45);
+      });
+      return add(losses[0], losses[1]);
+    });
+    const expected = (await globalNorm(grads).data())[0];
+    const { gradNorm } = await new Trainer(model, options).step([full, sparse]);
+    // Sums of two times 36 terms in another order.
+    expect(Math.abs(gradNorm - expected)).toBeLessThan(144 * expected * 2 ** -23);
   });
 
   test("a saved run goes on bit for bit", async () => {

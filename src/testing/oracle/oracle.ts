@@ -1,10 +1,13 @@
-// The oracle: a backend that knows the 16 primitives only, computes in f64, and carries beside each number the most by which f32 arithmetic
-// may miss it. Whatever is composed of primitives (any fused op, block, model or gradient) yields value and bound together.
+// The oracle: a backend of the 16 primitives and joint kernels of norms, softmax and attention. It computes in f64 and carries beside each
+// number the most by which f32 arithmetic may miss it. Whatever is composed of these yields value and bound together.
 import type { Backend, Kernels } from "../../backends/backend.js";
 import { sizeOf } from "../../core/shape.js";
 import { schemes } from "../../quant/schemes/schemes.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { contents, store, type Numbers } from "./cells.js";
+import { attention, attentionGrad } from "./joint/attention.js";
+import { rmsNorm, rmsNormGrad } from "./joint/norm.js";
+import { softmax } from "./joint/softmax.js";
 import { kinds, OracleMemory, oracleStorage } from "./memory.js";
 import { binary } from "./primitives/binary.js";
 import { cast, fill } from "./primitives/fill-and-cast.js";
@@ -62,6 +65,11 @@ export function oracle(accuracy: "ieee" | "wgsl"): Oracle {
     matmul: matmul(profile),
     quantize: quantize(profile),
     dequantize: dequantize(profile),
+    rmsNorm: rmsNorm(profile),
+    rmsNormGrad: rmsNormGrad(profile),
+    softmax: softmax(profile),
+    attention: attention(profile),
+    attentionGrad: attentionGrad(profile),
   };
   return {
     name: `oracle (${accuracy})`,
