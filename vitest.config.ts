@@ -3,8 +3,10 @@ import { resolve } from "node:path";
 import { defineConfig } from "vitest/config";
 import type { Reporter, TestModule } from "vitest/node";
 
-/** Test groups that a plain `npm test` does not run, each with the command that runs it. Printed at the end. */
-const leftOut: readonly string[] = [];
+/** Folders of test/ that need more than Node. A plain `npm test` leaves them out and prints this; `vitest run --mode NAME` runs that one alone. */
+const groups: Readonly<Record<string, string>> = {
+  browser: "test/browser: the wasm backend in Chromium; npm run test:browser",
+};
 
 const defaultSeed = 20250807;
 const fcSeed = Number(process.env.FC_SEED ?? defaultSeed);
@@ -14,13 +16,18 @@ if (!Number.isInteger(fcSeed)) throw new Error(`FC_SEED must be an integer, got 
 const tsconfig = JSON.parse(readFileSync(resolve(import.meta.dirname, "tsconfig.json"), "utf8")) as {
   compilerOptions: { paths: Record<string, [string]> };
 };
-const alias = Object.entries(tsconfig.compilerOptions.paths).map(([name, [file]]) => ({
+export const alias = Object.entries(tsconfig.compilerOptions.paths).map(([name, [file]]) => ({
   find: new RegExp(`^${name}$`),
   replacement: resolve(import.meta.dirname, file),
 }));
 
 /** Says which seed the drawn inputs came from, and what did not run. */
 class Summary implements Reporter {
+  readonly #leftOut: readonly string[];
+
+  constructor(leftOut: readonly string[]) {
+    this.#leftOut = leftOut;
+  }
   onInit(): void {
     console.log(`fast-check seed ${fcSeed} (set FC_SEED to change it)`);
   }
@@ -31,20 +38,24 @@ class Summary implements Reporter {
         return `${test.fullName}: ${(result.state === "skipped" && result.note) || "no reason given"}`;
       }),
     );
-    const all = [...leftOut, ...skipped];
+    const all = [...this.#leftOut, ...skipped];
     console.log(all.length === 0 ? "\nLeft out: nothing" : `\nLeft out:\n${all.map((line) => `  ${line}`).join("\n")}`);
   }
 }
 
-export default defineConfig({
-  resolve: { alias },
-  test: {
-    include: ["test/**/*.test.ts"],
-    globalSetup: ["test/assembly.ts"],
-    setupFiles: ["test/setup.ts"],
-    provide: { fcSeed },
-    testTimeout: 60_000,
-    reporters: ["default", new Summary(), ...(process.env.CI ? ["json"] : [])],
-    outputFile: { json: "out/test-results.json" },
-  },
+export default defineConfig(({ mode }) => {
+  const alone = mode in groups;
+  return {
+    resolve: { alias },
+    test: {
+      include: [alone ? `test/${mode}/**/*.test.ts` : "test/**/*.test.ts"],
+      exclude: alone ? [] : Object.keys(groups).map((name) => `test/${name}/**`),
+      globalSetup: ["test/assembly.ts"],
+      setupFiles: ["test/setup.ts"],
+      provide: { fcSeed },
+      testTimeout: 60_000,
+      reporters: ["default", new Summary(alone ? [] : Object.values(groups)), ...(process.env.CI ? ["json"] : [])],
+      outputFile: { json: `out/${alone ? `${mode}-` : ""}test-results.json` },
+    },
+  };
 });

@@ -6,7 +6,9 @@ import { kernelsOf } from "./kernels.js";
 import { WasmMemory } from "./memory.js";
 import { compile, instantiate, type Build } from "./module.js";
 import { openPool, type Pool } from "./pool.js";
+import { workerSource } from "./worker-source.js";
 
+export { workerSource };
 export type { Build };
 
 export interface WasmOptions {
@@ -14,7 +16,7 @@ export interface WasmOptions {
   readonly threads?: number;
   /** Only this build. Default: "relaxed" where the engine has it and computes the right values, else "simd128". */
   readonly build?: Build;
-  /** Makes a worker that runs {@link workerSource}, for pages whose policy forbids blob: workers. */
+  /** Makes a worker out of a file that holds {@link workerSource}, for pages whose policy forbids blob: workers. Called once per worker. */
   readonly worker?: () => Worker;
 }
 
@@ -25,7 +27,7 @@ const MAX_THREADS = 8;
 
 /**
  * Opens a wasm backend with memory and threads of its own.
- * @throws BackendError if the engine lacks SIMD or shared memory, or `threads` cannot be had
+ * @throws BackendError if WebAssembly is forbidden, if the engine lacks SIMD or shared memory, or if `threads` cannot be had
  */
 export async function wasm({ threads, build, worker }: WasmOptions = {}): Promise<Backend> {
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64)) {

@@ -109,7 +109,6 @@ export class WasmMemory implements Memory {
   }
 
   usage(): { readonly buffers: number; readonly bytes: number; readonly scratch: number } {
-    this.expectOpen("usage");
     return { buffers: this.#buffers, bytes: this.#bytes, scratch: this.#scratch.byteLength };
   }
 
@@ -123,8 +122,12 @@ export class WasmMemory implements Memory {
     return this.#scratch.address;
   }
 
+  /** Frees everything, for good. */
   close(): void {
     this.#closed = true;
+    this.#buffers = 0;
+    this.#bytes = 0;
+    this.#scratch = { address: 0, byteLength: 0 };
   }
 
   /** The storage as one of this memory's own. */

@@ -12,8 +12,9 @@ export interface Compiled {
   readonly why: string;
 }
 
-/** @throws BackendError if the engine runs neither, or not the one that `only` names */
+/** @throws BackendError if WebAssembly is forbidden, or the engine runs neither build, or not the one that `only` names */
 export async function compile(only: Build | undefined): Promise<Compiled> {
+  await expectAllowed();
   const reasons: string[] = [];
   for (const build of only === undefined ? (["relaxed", "simd128"] as const) : [only]) {
     try {
@@ -28,9 +29,22 @@ export async function compile(only: Build | undefined): Promise<Compiled> {
   throw new BackendError(`wasm: the engine must run WebAssembly with SIMD and threads, got ${reasons.join("; ")}`);
 }
 
+/** The empty module, which only a missing WebAssembly or a page's policy refuses. */
+async function expectAllowed(): Promise<void> {
+  try {
+    await WebAssembly.compile(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0));
+  } catch (cause) {
+    throw new BackendError(
+      `wasm: WebAssembly must be there and allowed, got ${cause instanceof Error ? cause.message : String(cause)}; ` +
+        `where the page has a Content-Security-Policy, add 'wasm-unsafe-eval' to its script-src`,
+      { cause },
+    );
+  }
+}
+
 /** Both before and after an optimizing compiler would step in: the first calls and many. */
 function probe(module: WebAssembly.Module): number {
-  const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true });
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
   const exports = instantiate(module, memory);
   for (let call = 0; call < 100; call++) {
     const wrong = exports.probe(1);

@@ -20,7 +20,10 @@ interface Thread {
   terminate(): Promise<unknown>;
 }
 
-/** Starts `count` workers and resolves when each has said that it listens. `worker`: where page policy forbids blob workers, the caller's own. */
+/**
+ * Starts `count` workers and resolves when each has said that it listens. `worker`: where page policy forbids blob workers, the caller's own.
+ * @throws BackendError if one does not start
+ */
 export async function openPool(
   count: number,
   module: WebAssembly.Module,
@@ -39,12 +42,16 @@ export async function openPool(
     Atomics.notify(words, GENERATION);
     await Promise.all(threads.map((thread) => thread.terminate()));
   };
+  const { openThread, done } = opener(worker);
   try {
-    for (let thread = 1; thread <= count; thread++) threads.push(openThread(worker));
+    for (let thread = 1; thread <= count; thread++) threads.push(openThread());
     await Promise.all(threads.map((thread, i) => thread.start({ module, memory, thread: i + 1 })));
-  } catch (error) {
+  } catch (cause) {
     await close();
-    throw error;
+    const reason = (cause as Partial<ErrorEvent> | null)?.message || "an error that gives no reason";
+    throw new BackendError(`wasm: every worker must start, got ${reason}; ${advice(worker)}`, { cause });
+  } finally {
+    done();
   }
   Atomics.store(words, WORKERS, count);
   return { close };
@@ -82,11 +89,26 @@ function nodeWorkers(): NodeWorkers | undefined {
   return process?.getBuiltinModule?.("node:worker_threads") as NodeWorkers | undefined;
 }
 
-function openThread(worker: (() => Worker) | undefined): Thread {
-  const node = worker === undefined ? nodeWorkers() : undefined;
-  return node === undefined
-    ? webThread(worker)
-    : nodeThread(new node.Worker(workerSource, { eval: true, execArgv: [] }));
+interface Opener {
+  openThread(): Thread;
+  /** To be called when all threads have started, or none will. */
+  done(): void;
+}
+
+function opener(worker: (() => Worker) | undefined): Opener {
+  if (worker !== undefined) return { openThread: () => webThread(worker()), done() {} };
+  const node = nodeWorkers();
+  if (node !== undefined) {
+    return { openThread: () => nodeThread(new node.Worker(workerSource, { eval: true, execArgv: [] })), done() {} };
+  }
+  const url = URL.createObjectURL(new Blob([workerSource], { type: "text/javascript" }));
+  return { openThread: () => webThread(new Worker(url)), done: () => URL.revokeObjectURL(url) };
+}
+
+function advice(worker: (() => Worker) | undefined): string {
+  return worker === undefined
+    ? `where the page has a Content-Security-Policy, allow "worker-src blob:" or pass wasm({ worker }); or ask for threads: 1`
+    : `wasm({ worker }) must give a Worker of a file that holds workerSource, served with the page's Cross-Origin-Embedder-Policy`;
 }
 
 function nodeThread(worker: NodeWorker): Thread {
@@ -94,7 +116,7 @@ function nodeThread(worker: NodeWorker): Thread {
     start(message) {
       const ready = new Promise<void>((resolve, reject) => {
         worker.once("message", () => resolve());
-        worker.once("error", (cause) => reject(new BackendError("wasm: a worker could not start", { cause })));
+        worker.once("error", reject);
       });
       worker.postMessage(message);
       return ready.finally(() => worker.unref());
@@ -103,25 +125,15 @@ function nodeThread(worker: NodeWorker): Thread {
   };
 }
 
-function webThread(open: (() => Worker) | undefined): Thread {
-  const url =
-    open === undefined ? URL.createObjectURL(new Blob([workerSource], { type: "text/javascript" })) : undefined;
-  const worker = open === undefined ? new Worker(url!) : open();
+function webThread(worker: Worker): Thread {
   return {
     start(message) {
       const ready = new Promise<void>((resolve, reject) => {
         worker.onmessage = () => resolve();
-        worker.onerror = (event) =>
-          reject(
-            new BackendError(
-              `wasm: a worker could not start (${event.message}); allow "worker-src blob:", or give wasm({ worker }) one`,
-            ),
-          );
+        worker.onerror = reject; // an Event without a message where a policy forbids the worker
       });
       worker.postMessage(message);
-      return ready.finally(() => {
-        if (url !== undefined) URL.revokeObjectURL(url);
-      });
+      return ready;
     },
     async terminate() {
       worker.terminate();
