@@ -6,10 +6,11 @@ import type { OpDef } from "../tensor/op.js";
 import type { PackedTensor } from "../tensor/packed-tensor.js";
 import { scope } from "../tensor/scope.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { add, equal } from "./binary.js";
+import { add, div, equal } from "./binary.js";
 import { dequantize } from "./dequantize.js";
 import { expectDType, expectMatrix, expectRank, expectShape } from "./expect.js";
-import { fill, zeros } from "./fill.js";
+import { arange, fill, zeros } from "./fill.js";
+import { gatherRows } from "./gather-rows.js";
 import { decoded, linearGrad } from "./linear-grad.js";
 import { sum } from "./reduce.js";
 import { reshape } from "./reshape.js";
@@ -25,12 +26,14 @@ const def: OpDef<"expertLinearGrad"> = {
     expectShape("expertLinearGrad", "dy", dy, shape, "that of the product");
     return [{ shape: x.shape }, { shape: weight.shape }];
   },
-  // Each expert gets the rows of dy that are its own, zeros for the others.
+  // Each expert gets the rows of dy that are its own, zeros for the others. Slots that share a row of x get copies of it: their products are
+  // summed, not their gradients, so that terms which cancel are rounded as in a kernel that goes through the slots.
   composite([x, weight, experts, dy], _, [wantsX, wantsWeight]) {
     const [E, out, width] = weight.shape;
     const [R, k] = experts.shape;
     const { backend } = x;
-    const given = perSlot(x);
+    const shared = x.shape.length === 2;
+    const given = shared ? gatherRows(x, reshape(div(arange(backend, R * k), k), [R, k])) : x; // [R, k, in]
     const all = decoded(weight);
     const slots = reshape(experts, [R, k, 1]);
     const zero = fill(backend, [], 0);
@@ -40,14 +43,14 @@ const def: OpDef<"expertLinearGrad"> = {
       const former = dx;
       dx = scope(() => {
         const own = select(equal(slots, e), dy, zero); // [R, k, out]
-        const rows = x.shape.length === 2 ? sum(own, [1]) : own;
-        const [more, ofExpert] = linearGrad(given, expertOf(all, e), rows, [wantsX, wantsWeight, false]);
+        const [more, ofExpert] = linearGrad(given, expertOf(all, e), own, [wantsX, wantsWeight, false]);
         if (ofExpert && dWeight) writeSlice(reshape(ofExpert, [1, out, width]), dWeight, [e, 0, 0]);
         return more ? add(former, more) : former.retain();
       });
       former.dispose();
     }
-    return [wantsX ? reshape(dx, x.shape) : undefined, dWeight];
+    const perRow = shared ? sum(dx, [1]) : dx;
+    return [wantsX ? reshape(perRow, x.shape) : undefined, dWeight];
   },
   decode: dequantize,
 };

@@ -4,7 +4,6 @@
 export const PACK = 1;
 export const GEMM = 2;
 export const GEMM_ROWS = 3;
-export const COLUMN_SUMS = 4;
 
 // primitives: 100 and up
 export const FILL = 100;

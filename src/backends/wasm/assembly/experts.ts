@@ -3,8 +3,8 @@
 import { word } from "./command";
 import { dot2x4, dot4, dotRows, storeLanes } from "./dot";
 import { beginOf, countOf, expertOf, itemAt } from "./group";
-import { sigmoid4 } from "./math";
 import { madd } from "./simd";
+import { silu } from "./swiglu";
 import { touch } from "./touch";
 
 /** A row's product with the next four rows of b, of which `left` exist. */
@@ -17,11 +17,6 @@ function nextFour(a: usize, b: usize, bRow: usize, left: u32, k: u32): v128 {
 /** How many rows of a weight are fetched before they are used: about 16 KiB. */
 function rowsAtOnce(bRow: usize): u32 {
   return max(4, (16384 / max(64, bRow)) & ~3);
-}
-
-/** silu(gate) * up */
-function gated(gate: v128, up: v128): v128 {
-  return f32x4.mul(f32x4.mul(gate, sigmoid4(gate)), up);
 }
 
 /**
@@ -72,7 +67,7 @@ export function slotGatedTile(command: usize, tile: u32): void {
       touch(up + n * bRow, some * bRow);
       fetched += atOnce;
     }
-    const value = gated(nextFour(x, gate + n * bRow, bRow, last - n, k), nextFour(x, up + n * bRow, bRow, last - n, k));
+    const value = f32x4.mul(silu(nextFour(x, gate + n * bRow, bRow, last - n, k)), nextFour(x, up + n * bRow, bRow, last - n, k));
     storeLanes(y + (n << 2), value, last - n);
   }
 }
@@ -186,7 +181,7 @@ export function groupGatedTile(command: usize, tile: u32, thread: u32): void {
     const from = m * bytes;
     for (let n: u32 = 0; n < width; n += 4) {
       const at = from + (n << 2);
-      storeLanes(y + (n << 2), gated(v128.load(left + at), v128.load(right + at)), width - n);
+      storeLanes(y + (n << 2), f32x4.mul(silu(v128.load(left + at)), v128.load(right + at)), width - n);
     }
   }
 }

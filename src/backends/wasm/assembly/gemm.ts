@@ -169,15 +169,3 @@ export function addRow(to: usize, from: usize, count: u32): void {
     v128.store(to + (i << 2), f32x4.add(v128.load(to + (i << 2)), v128.load(from + (i << 2))));
   for (; i < count; i++) store<f32>(to + (i << 2), load<f32>(to + (i << 2)) + load<f32>(from + (i << 2)));
 }
-
-/** Sums of the columns of `rows` rows. Words: from, to, rows, width, rows per tile: part i of the sums goes to row i of `to`. */
-export function columnSumsTile(command: usize, tile: u32): void {
-  const rows = word(command, 2),
-    width = word(command, 3),
-    perTile = word(command, 4);
-  const bytes = (width as usize) << 2;
-  const to = (word(command, 1) as usize) + tile * bytes;
-  memory.fill(to, 0, bytes);
-  const last = min(rows, (tile + 1) * perTile);
-  for (let row = tile * perTile; row < last; row++) addRow(to, (word(command, 0) as usize) + row * bytes, width);
-}

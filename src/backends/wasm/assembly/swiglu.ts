@@ -33,7 +33,8 @@ export function swigluRow(gate: usize, up: usize, y: usize, n: u32): void {
   }
 }
 
-function silu(x: v128): v128 {
+/** x sigmoid(x) */
+export function silu(x: v128): v128 {
   return f32x4.mul(x, sigmoid4(x));
 }
 

@@ -9,7 +9,7 @@ import { groupGatedTile, groupLinearTile, slotDownTile, slotGatedTile, slotLinea
 import { groupInputGradTile, groupWeightGradTile } from "./experts-grad";
 import { fillTile, rampTile } from "./fill";
 import { gatherPackedTile, gatherTile, scatterTile } from "./gather-scatter";
-import { columnSumsTile, gemmTile, packTile, rowsTile } from "./gemm";
+import { gemmTile, packTile, rowsTile } from "./gemm";
 import { groupTile, rankTile } from "./group";
 import { transposeTile } from "./move";
 import { addRmsNormTile, rmsNormGradTile, rmsNormTile, sumPartsTile } from "./norm";
@@ -33,8 +33,6 @@ export function tile(command: usize, index: u32, thread: u32): void {
       return gemmTile(command, index, thread);
     case codes.GEMM_ROWS:
       return rowsTile(command, index);
-    case codes.COLUMN_SUMS:
-      return columnSumsTile(command, index);
     case codes.UNARY:
       return unaryTile(command, index);
     case codes.RMS_NORM:

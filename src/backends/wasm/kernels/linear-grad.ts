@@ -2,9 +2,9 @@
 import { rowsOf } from "../../../core/shape.js";
 import { isPackedView } from "../../../core/view.js";
 import { DECLINED, type Kernels } from "../../backend.js";
-import { columnSums } from "../column-sums.js";
 import type { Engine } from "../engine.js";
 import { product } from "../product.js";
+import { reduce } from "./reduce.js";
 
 export const linearGrad =
   (engine: Engine): Kernels["linearGrad"] =>
@@ -33,6 +33,9 @@ export const linearGrad =
         0,
       );
     }
-    if (dBias !== undefined) columnSums(engine, dyAt, engine.at(dBias), rows, outs);
+    if (dBias !== undefined) {
+      const sums = { ...dBias, shape: [1, outs] };
+      reduce(engine)([{ ...dy, shape: [rows, outs] }], [sums], { op: "sum", axes: [0] });
+    }
     return undefined;
   };
