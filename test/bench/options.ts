@@ -1,20 +1,30 @@
 // The command line of the benchmark.
 import { parseArgs } from "node:util";
 import { ConfigError } from "qwen-blocks";
-
-export const phases = ["prefill", "decode", "training"] as const;
-export type Phase = (typeof phases)[number];
+import { builds, type BackendOptions, type Build } from "./open.js";
+import { phases, type Phase } from "./phases.js";
+import type { ProductSize } from "./peers/product.js";
 
 export interface BenchOptions {
-  readonly backend?: string;
-  /** A preset's name, or a folder with a checkpoint. */
-  readonly model: string;
+  readonly backend: BackendOptions;
+  /** A preset, a name under models/, or a folder with a checkpoint. */
+  readonly model?: string;
   /** Of the preset's widths and depth. */
   readonly scale: number;
-  /** In the prompt, in the cache while decoding, and in a training step. */
+  /** In the prompt, in the cache while decoding, and in a row of a training step. */
   readonly tokens: number;
+  /** Rows of a training step. */
+  readonly batch: number;
   readonly runs: number;
   readonly only: readonly Phase[];
+  readonly profile: boolean;
+  /** Where peers are installed. */
+  readonly peers?: string;
+  readonly product: ProductSize;
+  /** A Python interpreter. */
+  readonly python?: string;
+  readonly scaling: boolean;
+  readonly rounds: number;
   readonly json: boolean;
 }
 
@@ -23,25 +33,55 @@ export const usage = `Measures tokens per second and kernel calls per token.
   npm run bench -- [options]
 
   --backend NAME  what computes; the best one that opens unless given
-  --model MODEL   a preset (toy unless given), or a folder with a checkpoint
+  --threads N     of the wasm backend; needs --backend wasm
+  --build BUILD   of the wasm backend: ${builds.join(" or ")}; needs --backend wasm
+  --model MODEL   a preset (toy unless given), a name under test/bench/models, or a folder with a checkpoint
   --scale S       the preset at S times its widths and depth, with random weights
-  --tokens N      in the prompt, in the cache while decoding, in a training step; 128 unless given
+  --tokens N      in the prompt, in the cache while decoding, in a row of a training step; 128 unless given
+  --batch N       rows of a training step; 1 unless given
   --runs N        of which the median is shown; 5 unless given
   --only PHASE    ${phases.join(", ")}; may be repeated, all unless given
+  --profile       after each phase a table of its kernels, beside what the machine can do
+
+Comparisons, in place of the phases; each side runs in turn, and the ratio of each round counts:
+
+  --peers DIR     f32 matrix products against the packages that are installed in DIR
+  --product MxKxN of which size; 512x1024x1024 unless given
+  --python PATH   training steps and decoding against transformers, with an interpreter that has it and torch
+  --scaling       decoding with four times the experts, and with sixteen times the context
+  --rounds N      7 unless given
+
   --json          for programs
   --help          this text`;
 
 /** @throws ConfigError that names the option */
 export function readOptions(args: readonly string[]): BenchOptions | "help" {
-  const { help, backend, model, scale, tokens, runs, only, json } = parse(args);
+  const { help, backend, threads, build, model, scale, tokens, batch, runs, rounds, only, product, ...rest } =
+    parse(args);
   if (help) return "help";
+  const { profile, peers, python, scaling, json } = rest;
+  if ((threads !== undefined || build !== undefined) && backend !== "wasm")
+    throw new ConfigError(`--threads, --build: need --backend wasm, got ${backend ?? "none"}`);
+  if ([peers, python, scaling || undefined].filter((mode) => mode !== undefined).length > 1)
+    throw new ConfigError("--peers, --python, --scaling: must be given one at a time, got several");
   return {
-    ...(backend !== undefined && { backend }),
-    model,
+    backend: {
+      ...(backend !== undefined && { name: backend }),
+      ...(threads !== undefined && { threads: positive("--threads", threads, true) }),
+      ...(build !== undefined && { build: buildOf(build) }),
+    },
+    ...(model !== undefined && { model }),
     scale: positive("--scale", scale, false),
     tokens: positive("--tokens", tokens, true),
+    batch: positive("--batch", batch, true),
     runs: positive("--runs", runs, true),
+    rounds: positive("--rounds", rounds, true),
     only: only.length > 0 ? only.map(phase) : phases,
+    product: sizes(product),
+    profile,
+    ...(peers !== undefined && { peers }),
+    ...(python !== undefined && { python }),
+    scaling,
     json,
   };
 }
@@ -52,11 +92,20 @@ function parse(args: readonly string[]) {
       args: [...args],
       options: {
         backend: { type: "string" },
-        model: { type: "string", default: "toy" },
+        threads: { type: "string" },
+        build: { type: "string" },
+        model: { type: "string" },
         scale: { type: "string", default: "1" },
         tokens: { type: "string", default: "128" },
+        batch: { type: "string", default: "1" },
         runs: { type: "string", default: "5" },
         only: { type: "string", multiple: true, default: [] },
+        profile: { type: "boolean", default: false },
+        peers: { type: "string" },
+        product: { type: "string", default: "512x1024x1024" },
+        python: { type: "string" },
+        scaling: { type: "boolean", default: false },
+        rounds: { type: "string", default: "7" },
         json: { type: "boolean", default: false },
         help: { type: "boolean", default: false },
       },
@@ -76,4 +125,17 @@ function phase(text: string): Phase {
   const found = phases.find((name) => name === text);
   if (found) return found;
   throw new ConfigError(`--only: must be one of ${phases.join(", ")}, got "${text}"`);
+}
+
+function buildOf(text: string): Build {
+  const found = builds.find((name) => name === text);
+  if (found) return found;
+  throw new ConfigError(`--build: must be one of ${builds.join(", ")}, got "${text}"`);
+}
+
+function sizes(text: string): ProductSize {
+  const parts = text.split("x");
+  if (parts.length !== 3) throw new ConfigError(`--product: must be MxKxN, got "${text}"`);
+  const [m, k, n] = parts.map((part) => positive("--product", part, true));
+  return { m, k, n };
 }

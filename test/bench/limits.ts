@@ -1,0 +1,42 @@
+// What the machine can do through a backend's own ops, measured on the spot: the scale for everything that a profile shows.
+import { fill, linear, type Backend } from "qwen-blocks";
+
+export interface Limits {
+  /** Bytes per second of one row times a matrix that no cache holds. */
+  readonly bandwidth: number;
+  /** Flops per second of a large product. */
+  readonly compute: number;
+}
+
+/** 256 MiB of weights. */
+const streamed = { rows: 1, columns: 16_384, k: 4096 };
+const square = { rows: 1024, columns: 1024, k: 1024 };
+const enoughMilliseconds = 1000;
+const fewest = 3;
+
+export async function measureLimits(backend: Backend): Promise<Limits> {
+  return { bandwidth: await measureBandwidth(backend), compute: await measureCompute(backend) };
+}
+
+export async function measureBandwidth(backend: Backend): Promise<number> {
+  return (4000 * streamed.columns * streamed.k) / (await fastest(backend, streamed));
+}
+
+async function measureCompute(backend: Backend): Promise<number> {
+  return (2000 * square.rows * square.columns * square.k) / (await fastest(backend, square));
+}
+
+/** Milliseconds of the fastest product of this size: a limit is what was reached once. */
+async function fastest(backend: Backend, { rows, columns, k }: typeof square): Promise<number> {
+  using x = fill(backend, [rows, k], 0.5);
+  using weight = fill(backend, [columns, k], 0.25);
+  let best = Infinity;
+  const begin = performance.now();
+  for (let i = 0; i < fewest || performance.now() - begin < enoughMilliseconds; i++) {
+    const start = performance.now();
+    using _ = linear(x, weight);
+    await backend.idle();
+    best = Math.min(best, performance.now() - start);
+  }
+  return best;
+}
