@@ -11,8 +11,8 @@ export function setDevelopment(enabled: boolean): void {
 }
 
 /** Watches a new handle; returns a token for {@link forget}. */
-export function remember(handle: object, what: string): void {
-  if (on) forgotten.register(handle, `${what} made${callSite()}`, handle);
+export function remember(handle: { toString(): string }): void {
+  if (on) forgotten.register(handle, `${handle.toString()} made${callSite()}`, handle);
 }
 
 /** Called by dispose: the handle was not forgotten. Says where it was disposed, for later messages. */

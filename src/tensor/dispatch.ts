@@ -77,23 +77,35 @@ function runKernel<K extends OpName>(
   { targets, wants }: Call<K>,
   specs: Each<Out<K>, Spec>,
 ): Handles<Out<K>> | typeof DECLINED | undefined {
-  const kernel = backend.kernels[def.name] as Kernel<K, void | typeof DECLINED> | undefined;
-  if (!kernel) return undefined;
-  const run = (outputs: Handles<Out<K>>): Handles<Out<K>> | typeof DECLINED => {
-    const command = {
-      inputs: inputs.map(viewOf) as unknown as In<K>,
-      outputs: outputs.map(viewOf) as unknown as Out<K>,
-    };
-    if (kernel(command.inputs, command.outputs, attrs) === DECLINED) return DECLINED;
-    recording.into?.command({ op: def.name, ...command, attrs });
-    return outputs;
-  };
-  if (targets) return run(targets);
-  // The scope frees the outputs where the kernel declines or throws, or where memory ends before the last one.
-  return scope((): never => {
-    const made = specs.map((spec, i) => (wants?.[i] === false ? undefined : allocate(backend, spec)));
-    return run(made as unknown as Handles<Out<K>>) as never;
-  });
+  if (!(def.name in backend.kernels)) return undefined;
+  if (targets) return launch(def, backend, inputs, targets, attrs) ? targets : DECLINED;
+  const made: AnyHandle[] = [];
+  let kept = false;
+  try {
+    specs.forEach((spec, i) => made.push(wants?.[i] === false ? undefined : allocate(backend, spec)));
+    const outputs = made as unknown as Handles<Out<K>>;
+    kept = launch(def, backend, inputs, outputs, attrs);
+    return kept ? outputs : DECLINED;
+  } finally {
+    // The kernel declined or threw, or memory ended before the last output.
+    if (!kept) for (const output of made) output?.dispose();
+  }
+}
+
+/** Calls the kernel; false if it declined. */
+function launch<K extends OpName>(
+  def: OpDef<K>,
+  backend: Backend,
+  inputs: Handles<In<K>>,
+  outputs: Handles<Out<K>>,
+  attrs: Attrs<K>,
+): boolean {
+  const kernel = backend.kernels[def.name] as Kernel<K, void | typeof DECLINED>;
+  const read = inputs.map(viewOf) as unknown as In<K>;
+  const written = outputs.map(viewOf) as unknown as Out<K>;
+  if (kernel(read, written, attrs) === DECLINED) return false;
+  recording.into?.command({ op: def.name, inputs: read, outputs: written, attrs });
+  return true;
 }
 
 function runComposite<K extends OpName>(
@@ -131,8 +143,11 @@ function everything<K extends OpName>(specs: Each<Out<K>, Spec>): Each<Out<K>, b
 
 function allocate(backend: Backend, { shape, dtype, scheme, layout = "plain" }: Spec): Tensor | PackedTensor {
   if (!scheme) return Tensor.allocate(backend, shape, dtype);
-  const parts = partSpecs(scheme, shape).map((part) => Tensor.allocate(backend, part.shape, part.dtype));
-  return new PackedTensor(scheme, shape, layout, parts);
+  // The scope frees the first parts where memory ends before the last one.
+  return scope(() => {
+    const parts = partSpecs(scheme, shape).map((part) => Tensor.allocate(backend, part.shape, part.dtype));
+    return new PackedTensor(scheme, shape, layout, parts);
+  });
 }
 
 function viewOf(handle: AnyHandle): Operand {

@@ -52,15 +52,16 @@ export function scope<T>(fn: () => NotAPromise<T>): T {
 /** Everything disposable in a result: a handle, or arrays, sets, maps and plain objects of them. */
 export function handlesIn(result: unknown): readonly Owned[] {
   const found: Owned[] = [];
-  const seen = new Set<object>();
-  const visit = (value: unknown): void => {
-    if (typeof value !== "object" || value === null || seen.has(value)) return;
-    seen.add(value);
-    if (Symbol.dispose in value) found.push(value as unknown as Owned);
-    else if (value instanceof Map || value instanceof Set || Array.isArray(value))
-      for (const item of value) visit(item);
-    else if (Object.getPrototypeOf(value) === Object.prototype) Object.values(value).forEach(visit);
-  };
-  visit(result);
+  collect(result, found, new Set());
   return found;
+}
+
+function collect(value: unknown, found: Owned[], seen: Set<object>): void {
+  if (typeof value !== "object" || value === null || seen.has(value)) return;
+  seen.add(value);
+  if (Symbol.dispose in value) found.push(value as unknown as Owned);
+  else if (value instanceof Map || value instanceof Set || Array.isArray(value))
+    for (const item of value) collect(item, found, seen);
+  else if (Object.getPrototypeOf(value) === Object.prototype)
+    for (const item of Object.values(value)) collect(item, found, seen);
 }

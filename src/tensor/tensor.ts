@@ -45,7 +45,7 @@ export class Tensor implements Disposable {
     this.id = id;
     this.#offset = offset;
     adopt(this);
-    remember(this, this.toString());
+    remember(this);
   }
 
   /** New memory of undefined content. */
