@@ -3,9 +3,10 @@ import { resolve } from "node:path";
 import { defineConfig } from "vitest/config";
 import type { Reporter, TestModule } from "vitest/node";
 
-/** Folders of test/ that need more than Node. A plain `npm test` leaves them out and prints this; `vitest run --mode NAME` runs that one alone. */
+/** Folders of test/ that need more than Node 20. A plain `npm test` leaves them out and prints this; `vitest run --mode NAME` runs that one alone. */
 const groups: Readonly<Record<string, string>> = {
   browser: "test/browser: the wasm backend in Chromium; npm run test:browser",
+  relaxed: "test/relaxed: the wasm backend with relaxed SIMD; npx vitest run --mode relaxed, in Node 22 or newer",
 };
 
 const defaultSeed = 20250807;
