@@ -18,7 +18,8 @@ export interface Sizes {
   readonly k: number;
 }
 
-const BLOCK_ROWS = 64;
+/** A multiple of the 6 rows of a packed block. */
+const BLOCK_ROWS = 66;
 const BLOCK_COLUMNS = 512;
 const DEPTH = 512;
 const PANEL = 8;
@@ -38,7 +39,7 @@ export function product(
   const panelBytes = Math.max(1, k) * PANEL * 4;
   const panels = Math.ceil(columns / PANEL);
   const panelsAtOnce = Math.max(BLOCK_COLUMNS / PANEL, Math.floor(MAX_PACKED_BYTES / (panelBytes * batch)));
-  const threadBytes = BLOCK_ROWS * DEPTH * 4 + PANEL * 4 * 4;
+  const threadBytes = BLOCK_ROWS * DEPTH * 4 + PANEL * 6 * 4;
   const [packed, scratch] = engine.scratch(
     Math.min(panels, panelsAtOnce) * panelBytes * batch,
     threadBytes * engine.threads,

@@ -1,7 +1,7 @@
 // Matrix products, C = A B: B is packed once (PACK), then blocks of C are computed, each packing its own rows of A (GEMM).
 import { word } from "./command";
 import { dotRows } from "./dot";
-import { COLUMNS, ROWS, packedBlock } from "./micro";
+import { COLUMNS, PACKED_ROWS, packedBlock } from "./micro";
 import { packPanel } from "./pack";
 
 /** Steps of k at a time: a panel of B, 8 columns, stays in the first-level cache. */
@@ -93,23 +93,23 @@ function block(
     for (let m: u32 = 0; m < rows; m++) memory.copy(c + m * cRow, bias, columns << 2);
   }
   const edge = scratch;
-  const packed = scratch + ROWS * COLUMNS * 4;
+  const packed = scratch + PACKED_ROWS * COLUMNS * 4;
   const panelBytes = (k as usize) * COLUMNS * 4;
   let from: u32 = 0;
   do {
     const depth = min(DEPTH, k - from);
     const add = from != 0 || bias != 0;
-    for (let m: u32 = 0; m < rows; m += ROWS) {
-      packPanel(a + m * aRow + from * aStep, packed + m * depth * 4, ROWS, min(ROWS, rows - m), depth, aRow, aStep);
+    for (let m: u32 = 0; m < rows; m += PACKED_ROWS) {
+      packPanel(a + m * aRow + from * aStep, packed + m * depth * 4, PACKED_ROWS, min(PACKED_ROWS, rows - m), depth, aRow, aStep);
     }
     for (let n: u32 = 0; n < columns; n += COLUMNS) {
       const panel = b + (n / COLUMNS) * panelBytes + (from as usize) * COLUMNS * 4;
       const width = min(COLUMNS, columns - n);
-      for (let m: u32 = 0; m < rows; m += ROWS) {
-        const height = min(ROWS, rows - m);
+      for (let m: u32 = 0; m < rows; m += PACKED_ROWS) {
+        const height = min(PACKED_ROWS, rows - m);
         const to = c + m * cRow + (n << 2);
         const left = packed + m * depth * 4;
-        if (width == COLUMNS && height == ROWS) {
+        if (width == COLUMNS && height == PACKED_ROWS) {
           packedBlock(left, panel, depth, to, cRow, add);
         } else {
           packedBlock(left, panel, depth, edge, COLUMNS * 4, false);

@@ -1,4 +1,4 @@
-// Copies of a matrix in the order in which the products read it: panels of 4 rows or 8 columns, along k, filled up with zeros.
+// Copies of a matrix in the order in which the products read it: panels of 6 rows or 8 columns, along k, filled up with zeros.
 import { COLUMNS, ROWS } from "./micro";
 
 /**
@@ -24,8 +24,9 @@ export function packPanel(
     } else {
       for (let i: u32 = 0; i < k; i++) {
         v128.store(to, v128.load(from));
+        store<u64>(to, load<u64>(from, 16), 16);
         from += stride;
-        to += 16;
+        to += 24;
       }
     }
     return;
@@ -35,6 +36,10 @@ export function packPanel(
   if (stride == 4) {
     for (; line + ROWS <= count; line += ROWS)
       transposeFour(from + line * lineStride, to + (line << 2), k, lineStride, bytes);
+    if (line + 2 <= count) {
+      transposeTwo(from + line * lineStride, to + (line << 2), k, lineStride, bytes);
+      line += 2;
+    }
   }
   for (; line < count; line++) {
     let source = from + line * lineStride;
@@ -88,6 +93,30 @@ export function transposeFour(from: usize, to: usize, k: u32, lineStride: usize,
     r1 += 4;
     r2 += 4;
     r3 += 4;
+    to += bytes;
+  }
+}
+
+/** Two lines of k adjacent numbers become k pairs, `bytes` apart. */
+function transposeTwo(from: usize, to: usize, k: u32, lineStride: usize, bytes: usize): void {
+  let r0 = from, r1 = from + lineStride;
+  for (let quads = k >> 2; quads != 0; quads--) {
+    const a = v128.load(r0), b = v128.load(r1);
+    const low = i8x16.shuffle(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+    const high = i8x16.shuffle(a, b, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
+    v128.store_lane<u64>(to, low, 0);
+    v128.store_lane<u64>(to + bytes, low, 1);
+    v128.store_lane<u64>(to + 2 * bytes, high, 0);
+    v128.store_lane<u64>(to + 3 * bytes, high, 1);
+    r0 += 16;
+    r1 += 16;
+    to += 4 * bytes;
+  }
+  for (let i = k & 3; i != 0; i--) {
+    store<u32>(to, load<u32>(r0));
+    store<u32>(to, load<u32>(r1), 4);
+    r0 += 4;
+    r1 += 4;
     to += bytes;
   }
 }
