@@ -14,8 +14,11 @@ async function main(): Promise<number> {
       path: { type: "string" },
     },
   });
-  const { backend } = await openBackend({ prefer: values.backend as BackendName });
-  if (backend.name !== values.backend) throw new Error(`--backend: ${values.backend} must open, got ${backend.name}`);
+  const { backend, passedOver } = await openBackend({ prefer: values.backend as BackendName });
+  if (backend.name !== values.backend) {
+    const reasons = passedOver.map(({ name, reason }) => `${name}: ${reason}`).join("; ");
+    throw new Error(`--backend: ${values.backend} must open, got ${backend.name} (${reasons})`);
+  }
   const options = {
     seed: Number(values.seed),
     runs: Number(values.runs),

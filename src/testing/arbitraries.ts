@@ -65,6 +65,11 @@ export const fewPositive: fc.Arbitrary<number> = among(1, 2, 3, 4);
 /** The same, and now and then 0. */
 export const extent: fc.Arbitrary<number> = orZero(positive);
 export const few: fc.Arbitrary<number> = orZero(fewPositive);
+/** Rows that each fill some slots: with 9 there are enough of them that a kernel may group them by expert. */
+export const slotRows: fc.Arbitrary<number> = fc.oneof(
+  { arbitrary: few, weight: 3 },
+  { arbitrary: among(9), weight: 1 },
+);
 /** Rows of a matrix that is read in panels. */
 export const outputs: fc.Arbitrary<number> = fc.oneof(
   { withCrossShrink: true },

@@ -27,6 +27,7 @@ import {
   writeSlice,
   zeros,
   type Backend,
+  type Elements,
   type Tensor,
 } from "qwen-blocks";
 import { cpu } from "qwen-blocks/cpu";
@@ -115,23 +116,26 @@ const cases: Record<string, (b: Backend) => Tensor | readonly Tensor[]> = {
   },
 };
 
+/** The first element whose bits differ, by its values and its bits. */
+function expectBits(name: string, [here, a]: [string, Elements], [there, b]: [string, Elements]): void {
+  expect(a.length, `${name}: elements on ${here}, on ${there}`).toBe(b.length);
+  const [x, y] = [a, b].map(({ buffer, byteOffset, length }) => new Uint32Array(buffer, byteOffset, length));
+  const at = x.findIndex((word, j) => word !== y[j]);
+  const shown = (values: Elements, words: Uint32Array): string => `${values[at]} (0x${words[at]?.toString(16)})`;
+  expect(at === -1 ? "" : `${name}: [${at}] is ${shown(a, x)} on ${here}, ${shown(b, y)} on ${there}`).toBe("");
+}
+
 for (const [name, run] of Object.entries(cases)) {
   test(name, async () => {
     const [ours, one, three] = await Promise.all(
       backends.map(async (backend) => {
         const made = run(backend);
-        return Promise.all(
-          (Array.isArray(made) ? made : [made]).map(async (y: Tensor) => {
-            const { buffer } = await y.data();
-            return new Uint32Array(buffer);
-          }),
-        );
+        return Promise.all((Array.isArray(made) ? made : [made]).map((y: Tensor) => y.data()));
       }),
     );
     for (let i = 0; i < ours.length; i++) {
-      expect(Buffer.from(three[i].buffer).equals(Buffer.from(one[i].buffer)), `output ${i}, threads`).toBe(true);
-      const at = ours[i].findIndex((word, j) => word !== one[i][j]);
-      expect([at, one[i][at]], `output ${i}`).toEqual([-1, undefined]);
+      expectBits(`${name}, output ${i}`, ["1 thread", one[i]], ["3 threads", three[i]]);
+      expectBits(`${name}, output ${i}`, ["wasm", one[i]], ["cpu", ours[i]]);
     }
   });
 }

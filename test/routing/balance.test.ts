@@ -142,6 +142,23 @@ describe("loadBalancingLoss", () => {
     expect(await value(routerZLoss(broken, { rowMask }))).toBe(await value(routerZLoss(clean, { rowMask })));
   });
 
+  test("nor does it reach the gradient", async () => {
+    const [first, second] = rowsOf(1, 2, 4);
+    const rowMask = mask(backend, [1, 1, 0], [1, 3]);
+    const router = new TopKRouter({ numExpertsPerTok: 2, normTopkProb: true });
+    for (const loss of [loadBalancingLoss, routerZLoss]) {
+      const gradient = async (masked: Row): Promise<Row> => {
+        const logits = tensor(backend, [first, second, masked].flat(), [1, 3, 4]);
+        const { grads } = valueAndGrad(new Map([["z", logits]]), () => loss([router.route(logits)], { rowMask }));
+        return numbers(grads.get("z") as Tensor);
+      };
+      const clean = await gradient([0, 0, 0, 0]);
+      expect(clean.slice(0, 8).some((x) => x !== 0)).toBe(true);
+      expect(clean.slice(8)).toEqual([0, 0, 0, 0]);
+      expect(await gradient([Infinity, 3e38, NaN, -Infinity])).toEqual(clean);
+    }
+  });
+
   test("the gradient flows through P alone, by the closed form", async () => {
     const [E, k] = [5, 2];
     const layers = [rowsOf(7, 4, E), rowsOf(8, 4, E)];

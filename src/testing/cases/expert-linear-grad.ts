@@ -1,13 +1,23 @@
 // expertLinearGrad: one row for all slots or one each, empty slots, experts that nobody chose, any stored weight.
 import fc from "fast-check";
 import { expertLinearGrad } from "../../ops/expert-linear-grad.js";
-import { among, draw, extent, few, fewPositive, floats, rowIndices, taste, type DrawnCall } from "../arbitraries.js";
+import {
+  among,
+  draw,
+  extent,
+  fewPositive,
+  floats,
+  rowIndices,
+  slotRows,
+  taste,
+  type DrawnCall,
+} from "../arbitraries.js";
 import { matrix, storedAs } from "../packings.js";
 
 export const expertLinearGradCase = (): fc.Arbitrary<DrawnCall> =>
   draw(
     {
-      ...{ R: few, k: fewPositive, E: fewPositive, width: extent, out: extent },
+      ...{ R: slotRows, k: fewPositive, E: fewPositive, width: extent, out: extent },
       ...{ each: fc.boolean(), stored: storedAs, wants: among(3, 1, 2), taste },
     },
     ({ R, k, E, width, out, each, stored, wants, taste }, random) => ({

@@ -5,10 +5,10 @@ import {
   activations,
   draw,
   extent,
-  few,
   fewPositive,
   floats,
   rowIndices,
+  slotRows,
   taste,
   type DrawnCall,
 } from "../arbitraries.js";
@@ -17,7 +17,7 @@ import { matrix, plainOf, storedAs } from "../packings.js";
 export const expertLinearCase = (): fc.Arbitrary<DrawnCall> =>
   draw(
     {
-      ...{ R: few, k: fewPositive, E: fewPositive, width: extent, out: extent },
+      ...{ R: slotRows, k: fewPositive, E: fewPositive, width: extent, out: extent },
       ...{ each: fc.boolean(), activations, stored: storedAs, taste },
     },
     ({ R, k, E, width, out, each, activations, stored, taste }, random) => {

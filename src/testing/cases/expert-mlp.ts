@@ -4,11 +4,11 @@ import { expertMlp } from "../../ops/expert-mlp.js";
 import {
   activations,
   draw,
-  few,
   fewPositive,
   floats,
   positive,
   rowIndices,
+  slotRows,
   taste,
   type DrawnCall,
 } from "../arbitraries.js";
@@ -17,7 +17,7 @@ import { matrix, plainOf, storedAs } from "../packings.js";
 export const expertMlpCase = (): fc.Arbitrary<DrawnCall> =>
   draw(
     {
-      ...{ R: few, k: fewPositive, E: fewPositive, D: positive, I: positive },
+      ...{ R: slotRows, k: fewPositive, E: fewPositive, D: positive, I: positive },
       ...{ activations, gateUpAs: storedAs, downAs: storedAs, taste },
     },
     ({ R, k, E, D, I, activations, gateUpAs, downAs, taste }, random) => {
