@@ -41,7 +41,7 @@ export const toyRecipe: Recipe = {
   weightDecay: 0.1,
   maxGradNorm: 1,
   sampleTokens: 600,
-  defaults: { steps: 500, seed: 1, aux: 0.02 },
+  defaults: { steps: 1000, seed: 1, aux: 0.02 },
 };
 
 /** Settings of a new run. */
