@@ -10,7 +10,7 @@ export const PACKED_ROWS: u32 = 6;
 
 /**
  * C[6, 8] = A B, or C + A B: A packed as [k][6], B packed as [k][8]. `stride`: bytes from a row of C to the next. One step of k at a time:
- * unrolled, engines run out of registers.
+ * two measured slower.
  */
 export function packedBlock(a: usize, b: usize, k: u32, c: usize, stride: usize, add: bool): void {
   const zero = f32x4.splat(0);
