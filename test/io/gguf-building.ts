@@ -1,5 +1,6 @@
 // Builds GGUF files byte by byte from the specification, also wrong ones: the tests' own writer, so that the library cannot agree with itself on
 // a mistake.
+import { f32ToF16 } from "../../src/quant/schemes/float-codes.js";
 import { q4_0 } from "../../src/quant/schemes/q4.js";
 import { q8_0 } from "../../src/quant/schemes/q8.js";
 
@@ -97,7 +98,7 @@ function padded(bytes: Bytes, alignment: number): Bytes {
 export function encoded(type: TensorType, x: Float32Array<ArrayBuffer>): Bytes {
   if (type === "F32") return new Uint8Array(x.buffer, x.byteOffset, x.byteLength);
   if (type === "BF16") return new Uint8Array(Uint16Array.from(new Uint32Array(x.buffer), (word) => word >>> 16).buffer);
-  if (type === "F16") throw new Error("not needed yet");
+  if (type === "F16") return new Uint8Array(Uint16Array.from(x, f32ToF16).buffer);
   const scheme = type === "Q8_0" ? q8_0 : q4_0;
   const [codes, scales] = scheme.encode(x, [x.length / 32, 32]).map((part) => new Uint8Array(part.buffer));
   const codeBytes = type === "Q8_0" ? 32 : 16;

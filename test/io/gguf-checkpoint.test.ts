@@ -11,14 +11,14 @@ import { loadModel, type LoadOptions } from "../../src/io/load-model.js";
 import { qwen3Names } from "../../src/io/qwen3-names.js";
 import type { Source } from "../../src/io/source.js";
 import { allParameters, disposeAll, setActivations } from "../../src/layers/layer.js";
-import { Linear } from "../../src/layers/linear.js";
+import type { Linear } from "../../src/layers/linear.js";
 import { randomWeights, weightsFrom, type Weights } from "../../src/layers/weights.js";
 import { configFromJson } from "../../src/models/config-json.js";
 import { noExperts, type Qwen3Config } from "../../src/models/qwen3-config.js";
 import { Qwen3 } from "../../src/models/qwen3.js";
 import { quantize } from "../../src/ops/quantize.js";
 import { schemes } from "../../src/quant/schemes/schemes.js";
-import { PackedTensor } from "../../src/tensor/packed-tensor.js";
+import type { PackedTensor } from "../../src/tensor/packed-tensor.js";
 import { scope } from "../../src/tensor/scope.js";
 import { Tensor } from "../../src/tensor/tensor.js";
 import { encoded, ggufFile, value, type BuiltTensor, type TensorType } from "./gguf-building.js";
@@ -265,11 +265,11 @@ describe("loading", () => {
     });
   }
 
-  test("BF16 stays packed, norms and routers in BF16 become f32, and the numbers are those of the file", async () => {
-    const file = await fileOf(sparse, () => "BF16");
+  test.each(["BF16", "F16"] as const)("%s stays packed; norms and routers in it become f32", async (type) => {
+    const file = await fileOf(sparse, () => type);
     const model = await load(file);
     const parameters = allParameters(model);
-    expect((parameters.get("embedTokens.weight") as PackedTensor).scheme.name).toBe("bf16");
+    expect((parameters.get("embedTokens.weight") as PackedTensor).scheme.name).toBe(type.toLowerCase());
     expect(parameters.get("layers.1.mlp.gate.weight")).toBeInstanceOf(Tensor);
     expect(parameters.get("norm.weight")).toBeInstanceOf(Tensor);
     expect(await logitsOf(model)).toEqual(await logitsOf(await load(file, { weights: "f32" })));
@@ -295,7 +295,9 @@ describe("loading", () => {
 
   test("what is missing, left over and of another shape is listed", async () => {
     const file = await fileOf({ ...dense, hiddenSize: 32 }, plainly, { "qwen3.embedding_length": value.u32(64) });
-    await expect(load(file)).rejects.toThrow("model.norm.weight must have shape [64] for norm.weight, got [32]");
+    await expect(load(file)).rejects.toThrow(
+      "model.embed_tokens.weight must have shape [40,64] for embedTokens.weight, got [40,32]",
+    );
     const metadata = { ...metadataOf(dense), "qwen3.vocab_size": value.u32(40) };
     const rope = { name: "rope_freqs.weight", type: "F32", shape: [1], bytes: new Uint8Array(4) } as const;
     await expect(load(ggufFile({ metadata, tensors: [rope] }))).rejects.toThrow(
