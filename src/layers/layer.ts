@@ -76,12 +76,12 @@ type Visit = (path: string, leaf: Disposable, owner: object, field: string) => v
 function walk(value: object, path: string, seen: Set<object>, visit: Visit): void {
   if (seen.has(value) || isBackend(value) || ArrayBuffer.isView(value)) return;
   seen.add(value);
-  const entries = value instanceof Map ? value.entries() : Object.entries(value);
+  const entries: Iterable<[unknown, unknown]> = value instanceof Map ? value.entries() : Object.entries(value);
   for (const [key, field] of entries) {
     if (typeof field !== "object" || field === null) continue;
     const below = path ? `${path}.${String(key)}` : String(key);
     if (isDisposable(field)) visit(below, field, value, String(key));
-    else walk(field as object, below, seen, visit);
+    else walk(field, below, seen, visit);
   }
 }
 

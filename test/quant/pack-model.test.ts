@@ -1,7 +1,7 @@
 // Matrices are packed in place: which ones, into what, and what is left alone.
 import {
   allParameters, BackendError, ConfigError, disposeAll, Linear, PackedTensor, Qwen3, randomWeights, ShapeError, weightsFrom, tensor, dequantize,
-  type Backend, type Embedding, type Experts, type Tensor,
+  type Backend, type Experts, type Tensor,
 } from "qwen-blocks"; // prettier-ignore
 import { cpu } from "qwen-blocks/cpu";
 import { decode, packModel, schemes, type Scheme } from "qwen-blocks/quant";
@@ -46,11 +46,7 @@ test.each([...Object.values(schemes), foreign])(
       }
       const [layer] = model.layers;
       const mlp = layer.mlp as unknown as { experts: Experts; gate: Linear };
-      const blocks: readonly { activations: string }[] = [
-        layer.selfAttn.qkvProj,
-        mlp.experts,
-        model.embedTokens as Embedding,
-      ];
+      const blocks: readonly { activations: string }[] = [layer.selfAttn.qkvProj, mlp.experts, model.embedTokens];
       expect(blocks.map(({ activations }) => activations)).toEqual(["q8", "q8", "q8"]);
       expect(mlp.gate.activations).toBe("f32");
       model.forward([[1, 2, 3]]).dispose();
