@@ -78,7 +78,8 @@ function piecesOf(file: string, entry: Entry): readonly (readonly [name: string,
   if (layer === undefined) return [[own(wholeNames, field, suffix) ?? entry.name, entry]];
   const prefix = `model.layers.${layer}.`;
   const expert = own(expertNames, field, suffix);
-  if (expert !== undefined && entry.shape.length === 3) return experts(file, entry, `${prefix}mlp.experts.`, expert);
+  if (expert !== undefined && entry.shape.length === 3 && entry.begin < entry.end)
+    return experts(file, entry, `${prefix}mlp.experts.`, expert);
   const name = own(layerNames, field, suffix);
   return [[name === undefined ? entry.name : prefix + name, entry]];
 }
