@@ -23,7 +23,7 @@ export interface Step {
   readonly queries: Tensor;
   /** i32 [B, S, 3]: position, segment, slot. */
   readonly keys: Tensor;
-  /** One more than the greatest position: how many rows the RoPE table needs. */
+  /** At least one more than the greatest position: how many rows the RoPE table needs. */
   readonly length: number;
 }
 

@@ -98,7 +98,8 @@ export class HeldTokens {
     return this.#table;
   }
 
-  dispose(): void {
+  /** The next one is another tensor. */
+  dropTable(): void {
     this.#table?.dispose();
     this.#table = undefined;
   }

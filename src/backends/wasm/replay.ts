@@ -72,7 +72,9 @@ function encode(memory: WasmMemory, threads: number, commands: readonly Command[
   for (const { op, inputs, outputs, attrs } of commands) {
     const kernel = kernels[op];
     if (kernel === undefined || kernel(inputs, outputs, attrs) === DECLINED) {
-      throw new BackendError(`compile: each command must be one that a kernel here ran, got ${op}; record it on this backend`);
+      throw new BackendError(
+        `compile: each command must be one that a kernel here ran, got ${op}; record it on this backend`,
+      );
     }
   }
   return encoder;
