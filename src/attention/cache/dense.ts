@@ -7,7 +7,7 @@ import { writeSlice } from "../../ops/write-slice.js";
 import { tensor } from "../../tensor/create.js";
 import { keep, scope } from "../../tensor/scope.js";
 import type { Tensor } from "../../tensor/tensor.js";
-import { checkPositions, lengthOf, visibleRanges, type Positions, type Step } from "../positions.js";
+import { checkPositions, lengthOf, type Positions, type Step } from "../positions.js";
 import { HeldTokens } from "./held-tokens.js";
 import type { KVCache, Pool } from "./kv-cache.js";
 import { Slots } from "./slots.js";
@@ -128,8 +128,9 @@ export class DenseCache implements KVCache {
         slots[i] = this.#slots.take();
         this.#held.append(row, next.position[i], next.segment[i], slots[i]);
       }
-      const ranges = visibleRanges(this.#held.positions(row), lengths[row], true);
-      own.forEach((i, n) => queries.set([next.position[i], next.segment[i], ranges[2 * n], ranges[2 * n + 1]], 4 * i));
+      own.forEach((i, n) => {
+        queries.set([next.position[i], next.segment[i], ...this.#held.rangeOf(row, lengths[row] + n)], 4 * i);
+      });
     }
     return { rows: next.position, slots, queries };
   }
