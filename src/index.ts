@@ -79,6 +79,7 @@ export {
   type DecoderBlockOptions,
   type FeedForward,
 } from "./models/decoder-block.js";
+export { DecodeStep } from "./models/decode-step.js";
 export { Qwen3, type ForwardOptions, type TokenIds } from "./models/qwen3.js";
 export {
   checkConfig,

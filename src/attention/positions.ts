@@ -23,7 +23,7 @@ export interface Step {
   readonly queries: Tensor;
   /** i32 [B, S, 3]: position, segment, slot. */
   readonly keys: Tensor;
-  /** One more than the greatest position: how many rows the RoPE table needs. */
+  /** At least one more than the greatest position: how many rows the RoPE table needs. */
   readonly length: number;
 }
 
@@ -76,44 +76,45 @@ export function lengthOf({ position }: Positions): number {
   return position.reduce((length, p) => Math.max(length, p + 1), 0);
 }
 
-/** Tokens of one batch row that may be seen, in the order of their table rows. */
-export interface KeyRows {
-  readonly position: ArrayLike<number>;
-  readonly segment: ArrayLike<number>;
-  readonly length: number;
+interface Segment {
+  readonly first: number;
+  last: number;
+  /** The greatest position so far. */
+  peak: number;
+  ascending: boolean;
 }
 
 /**
- * For each key that is also a query: the range of table rows outside of which it sees nothing, as (first, after the last) pairs. Where
- * positions ascend within a segment, a causal query sees nothing after itself.
+ * The tokens of one batch row, in the order of their table rows: outside of which range of rows each of them sees nothing. Where positions
+ * ascend within a segment, a causal query sees nothing after itself.
  */
-export function visibleRanges(keys: KeyRows, from: number, causal: boolean): Int32Array {
-  const first = new Map<number, number>();
-  const last = new Map<number, number>();
-  const peak = new Map<number, number>();
-  const ascending = new Set<number>();
-  const segmentAt = (i: number): number => (keys.segment[i] < 0 ? ~keys.segment[i] : keys.segment[i]);
-  for (let i = 0; i < keys.length; i++) {
-    const p = keys.position[i];
-    if (p < 0) continue;
-    const segment = segmentAt(i);
-    if (!first.has(segment)) {
-      first.set(segment, i);
-      ascending.add(segment);
+export class VisibleRows {
+  readonly #segments = new Map<number, Segment>();
+  #length = 0;
+
+  append(position: number, mark: number): void {
+    const row = this.#length++;
+    if (position < 0) return;
+    const segment = this.#segments.get(segmentOf(mark));
+    if (segment === undefined) {
+      this.#segments.set(segmentOf(mark), { first: row, last: row, peak: position, ascending: true });
+      return;
     }
-    if (p < (peak.get(segment) ?? -1)) ascending.delete(segment);
-    peak.set(segment, Math.max(p, peak.get(segment) ?? -1));
-    last.set(segment, i);
+    segment.last = row;
+    if (position < segment.peak) segment.ascending = false;
+    else segment.peak = position;
   }
-  const ranges = new Int32Array(2 * (keys.length - from));
-  for (let i = from; i < keys.length; i++) {
-    const segment = segmentAt(i);
-    if (keys.position[i] < 0) continue;
-    ranges[2 * (i - from)] = first.get(segment) ?? 0;
-    ranges[2 * (i - from) + 1] = causal && ascending.has(segment) ? i + 1 : (last.get(segment) ?? -1) + 1;
+
+  /** For the token of a row: the first row that it may see, and the one after the last. */
+  rangeOf(row: number, position: number, mark: number, causal: boolean): readonly [first: number, end: number] {
+    const segment = this.#segments.get(segmentOf(mark));
+    if (position < 0 || segment === undefined) return [0, 0];
+    return [segment.first, (causal && segment.ascending ? row : segment.last) + 1];
   }
-  return ranges;
 }
+
+/** A global token is marked by the complement. */
+const segmentOf = (mark: number): number => (mark < 0 ? ~mark : mark);
 
 /**
  * Tables for a whole pass without a cache: the pools are the call's own keys and values, and slots are row numbers.
@@ -128,15 +129,11 @@ export function stepWithoutCache(backend: Backend, positions: Positions, causal 
   const keys = new Int32Array(batch * tokens * 3);
   for (let row = 0; row < batch; row++) {
     const from = row * tokens;
-    const own = {
-      position: position.subarray(from, from + tokens),
-      segment: segment.subarray(from, from + tokens),
-      length: tokens,
-    };
-    const ranges = visibleRanges(own, 0, causal);
+    const visible = new VisibleRows();
+    for (let i = from; i < from + tokens; i++) visible.append(position[i], segment[i]);
     for (let t = 0; t < tokens; t++) {
       const i = from + t;
-      queries.set([position[i], segment[i], ranges[2 * t], ranges[2 * t + 1]], 4 * i);
+      queries.set([position[i], segment[i], ...visible.rangeOf(t, position[i], segment[i], causal)], 4 * i);
       keys.set([position[i], segment[i], slots[i]], 3 * i);
     }
   }

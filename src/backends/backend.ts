@@ -144,8 +144,8 @@ export interface Backend extends AsyncDisposable {
   readonly features: Features;
   readonly memory: Memory;
   readonly kernels: Kernels;
-  /** Without it a replay calls the kernels again. */
-  compile?(commands: readonly Command[]): Replay;
+  /** Without it, or where it gives nothing, a replay calls the kernels again. */
+  compile?(commands: readonly Command[]): Replay | undefined;
   /** Hands queued work to the device; nothing to do where kernels run at once. */
   flush(): void;
   /** All queued work is done. For timing, never for correctness. */

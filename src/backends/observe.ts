@@ -1,5 +1,5 @@
 // Wraps every kernel of a backend at once. One kernel shape makes counting, timing and checking one loop each.
-import { DECLINED, type Backend, type Command, type Kernels, type OpName } from "./backend.js";
+import { DECLINED, type Backend, type Command, type Kernels, type OpName, type Replay } from "./backend.js";
 import { outOfRange } from "./index-check.js";
 
 export interface KernelCalls {
@@ -26,7 +26,10 @@ export interface ObserveOptions {
 
 type AnyKernel = (inputs: never, outputs: never, attrs: never) => void | typeof DECLINED;
 
-/** A backend with the same memory whose kernels are counted and timed. Tensors of both mix freely. */
+/**
+ * A backend with the same memory whose kernels are counted and timed. Tensors of both mix freely. A replay calls the kernels one by one where
+ * each is to be seen; without `onCommand` and `check` it runs as one, and its time is shared out equally.
+ */
 export function observe(backend: Backend, { onCommand, check = false }: ObserveOptions = {}): Observed {
   const calls = new Map<OpName, KernelCalls>();
   const problems: string[] = [];
@@ -39,14 +42,30 @@ export function observe(backend: Backend, { onCommand, check = false }: ObserveO
     });
     checks.add(checking);
   };
+  const count = (name: OpName, milliseconds: number): void => {
+    const before = calls.get(name) ?? { count: 0, milliseconds: 0 };
+    calls.set(name, { count: before.count + 1, milliseconds: before.milliseconds + milliseconds });
+  };
+  const compile = (commands: readonly Command[]): Replay | undefined => {
+    const replay = backend.compile?.(commands);
+    if (replay === undefined) return undefined;
+    return {
+      run() {
+        const start = performance.now();
+        replay.run();
+        const each = (performance.now() - start) / commands.length;
+        for (const { op } of commands) count(op, each);
+      },
+      [Symbol.dispose]: () => replay[Symbol.dispose](),
+    };
+  };
   for (const [name, kernel] of Object.entries(backend.kernels) as [OpName, AnyKernel][]) {
     kernels[name] = (inputs, outputs, attrs) => {
       const start = performance.now();
       const result = kernel(inputs, outputs, attrs);
       if (result === DECLINED) return result;
       const milliseconds = performance.now() - start;
-      const before = calls.get(name) ?? { count: 0, milliseconds: 0 };
-      calls.set(name, { count: before.count + 1, milliseconds: before.milliseconds + milliseconds });
+      count(name, milliseconds);
       const command: Command = { op: name, inputs, outputs, attrs };
       if (check) verify(command);
       onCommand?.(command, milliseconds);
@@ -59,6 +78,7 @@ export function observe(backend: Backend, { onCommand, check = false }: ObserveO
     features: backend.features,
     memory: backend.memory,
     kernels: kernels as unknown as Kernels,
+    ...(check || onCommand ? {} : { compile }),
     flush: () => backend.flush(),
     idle: async () => {
       await backend.idle();

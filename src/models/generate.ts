@@ -8,6 +8,7 @@ import { reshape } from "../ops/reshape.js";
 import { topK } from "../ops/top-k.js";
 import { scope } from "../tensor/scope.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { DecodeStep } from "./decode-step.js";
 import type { Qwen3 } from "./qwen3.js";
 import { checkSampling, rankRow, sampleFrom, type SamplingOptions } from "./sample.js";
 
@@ -46,16 +47,26 @@ export async function* generate(
   if (prompt.length === 0)
     throw new IndexError("generate: the prompt must hold at least one token, got none; begin with a separator token");
   const cache = options.cache ?? model.makeCache({ maxLength: prompt.length + maxNewTokens });
+  const look = (logits: Tensor): Best => bestOf(reshape(logits, [model.config.vocabSize]), options);
+  const step = new DecodeStep(model, cache, look);
   try {
-    let next: ArrayLike<number> = await prefill(model, prompt, cache, signal);
+    let unread: ArrayLike<number> = await prefill(model, prompt, cache, signal);
     for (let made = 0; made < maxNewTokens; made++) {
       signal?.throwIfAborted();
-      const id = await choose(model, next, cache, options, random);
+      const id =
+        unread.length === 1
+          ? await choose(step.run(unread), options, random)
+          : await chooseOnce(
+              scope(() => look(model.forward([unread], { cache, logits: "last" }))),
+              options,
+              random,
+            );
       if (stopTokens.includes(id)) return;
       yield id;
-      next = [id];
+      unread = [id];
     }
   } finally {
+    step.dispose();
     if (!options.cache) cache.dispose();
   }
 }
@@ -81,31 +92,40 @@ async function prefill(
   return ids.slice(from);
 }
 
-async function choose(
-  model: Qwen3,
-  ids: ArrayLike<number>,
-  cache: KVCache,
-  options: SamplingOptions,
-  random: Random,
-): Promise<number> {
-  const { vocabSize } = model.config;
-  const { temperature = 1 } = options;
-  const greedy = temperature === 0;
-  const best = scope(() => {
-    const logits = reshape(model.forward([ids], { cache, logits: "last" }), [vocabSize]);
-    const { values, indices } = topK(logits, greedy ? 1 : Math.min(candidates, vocabSize));
-    return { logits, values, indices, normalizer: greedy ? undefined : logSumExp(mul(logits, 1 / temperature)) };
-  });
+/** What a choice needs of the logits. */
+interface Best {
+  /** [V] */
+  readonly logits: Tensor;
+  /** The best of them and their ids, in order. */
+  readonly values: Tensor;
+  readonly indices: Tensor;
+  /** Of the logits over the temperature; not needed for greedy decoding. */
+  readonly normalizer?: Tensor;
+}
+
+/** @param logits f32 [V] */
+function bestOf(logits: Tensor, { temperature = 1 }: SamplingOptions): Best {
+  if (temperature === 0) return { logits, ...topK(logits, 1) };
+  const normalizer = logSumExp(mul(logits, 1 / temperature));
+  return { logits, ...topK(logits, Math.min(candidates, logits.size)), normalizer };
+}
+
+async function chooseOnce(best: Best, options: SamplingOptions, random: Random): Promise<number> {
   try {
-    const ids = (await best.indices.data()) as Int32Array;
-    if (greedy) return ids[0];
-    const [values, [normalizer]] = await Promise.all([floats(best.values), floats(best.normalizer as Tensor)]);
-    const u = random.uniform();
-    const short = sampleFrom({ logits: values, ids }, normalizer, vocabSize, options, u);
-    return short ?? (sampleFrom(rankRow(await floats(best.logits)), normalizer, vocabSize, options, u) as number);
+    return await choose(best, options, random);
   } finally {
-    for (const tensor of Object.values(best)) tensor?.dispose();
+    for (const tensor of Object.values(best) as Tensor[]) tensor.dispose();
   }
+}
+
+async function choose(best: Best, options: SamplingOptions, random: Random): Promise<number> {
+  const { logits, values, indices, normalizer } = best;
+  const ids = (await indices.data()) as Int32Array;
+  if (normalizer === undefined) return ids[0];
+  const [few, [sum]] = await Promise.all([floats(values), floats(normalizer)]);
+  const u = random.uniform();
+  const short = sampleFrom({ logits: few, ids }, sum, logits.size, options, u);
+  return short ?? (sampleFrom(rankRow(await floats(logits)), sum, logits.size, options, u) as number);
 }
 
 async function floats(x: Tensor): Promise<Float32Array> {

@@ -7,7 +7,7 @@ import type { KVCache } from "../attention/cache/kv-cache.js";
 import { isPadded, sequencePositions, stepWithoutCache, type Positions } from "../attention/positions.js";
 import { Rope } from "../attention/rope/rope.js";
 import type { Backend } from "../backends/backend.js";
-import { IndexError, ShapeError } from "../core/errors.js";
+import { ShapeError } from "../core/errors.js";
 import { Embedding } from "../layers/embedding.js";
 import { Linear } from "../layers/linear.js";
 import { MoELayer } from "../layers/moe-layer.js";
@@ -24,6 +24,7 @@ import { scope } from "../tensor/scope.js";
 import { Tensor } from "../tensor/tensor.js";
 import { DecoderBlock, type DecoderBlockContext, type FeedForward } from "./decoder-block.js";
 import { checkConfig, isSparseLayer, windowOf, type Qwen3Config } from "./qwen3-config.js";
+import { flatIds } from "./token-ids.js";
 
 /** Token ids of a batch: rows of equal length, checked against the vocabulary, or a tensor i32 [B, T], which is not read back. */
 export type TokenIds = Tensor | readonly ArrayLike<number>[];
@@ -87,7 +88,8 @@ export class Qwen3 {
       const found = new Map<number, Routing>();
       try {
         const context = { step, cache, rowMask: this.#rowMask(where), routings: routings && found };
-        return { logits: this.#run(tokens, where, context, logits), found };
+        const last = logits === "last" ? this.#lastRows(where) : undefined;
+        return { logits: this.runStep(tokens, context, last), found };
       } catch (error) {
         // The tokens of a pass that failed have slots, but no keys in them.
         held.forEach((length, row) => cache?.truncateTo(length, row));
@@ -109,14 +111,25 @@ export class Qwen3 {
     return new DenseCache(this.#backend, { numHiddenLayers, numKeyValueHeads, headDim, batch, maxLength, ...room });
   }
 
-  #run(tokens: Tensor, where: Positions, context: DecoderBlockContext, logits: "all" | "last"): Tensor {
-    let x = this.embedTokens.forward(tokens); // [B, T, D]
+  /**
+   * The part of `forward` that runs on the backend alone, and so inside `record`: of a step that a cache's `begin` prepared. Call it inside
+   * a scope.
+   * @param ids i32 [B, T] @param rows i32 [B, N], counted over all B T tokens: only these get logits
+   * @returns logits f32 [B, T, V], or [B, N, V]
+   */
+  runStep(ids: Tensor, context: DecoderBlockContext, rows?: Tensor): Tensor {
+    let x = this.embedTokens.forward(ids); // [B, T, D]
     this.layers.forEach((each, layer) => {
       const y = each.forward(x, { ...context, layer });
       x.dispose();
       x = y;
     });
-    return this.#head(this.norm.forward(logits === "last" ? lastOf(x, where) : x));
+    const last = this.norm.forward(rows ? gatherRows(reshape(x, [ids.size, x.shape[2]]), rows) : x);
+    return this.lmHead ? this.lmHead.forward(last) : this.embedTokens.logits(last);
+  }
+
+  #upload(rows: readonly ArrayLike<number>[]): Tensor {
+    return tensor(this.#backend, flatIds(rows, this.config.vocabSize), [rows.length, rows[0]?.length ?? 0]);
   }
 
   /** u32 [B, T], or nothing where no token is padding. */
@@ -126,30 +139,13 @@ export class Qwen3 {
     return tensor(this.#backend, mask, where.shape);
   }
 
-  #head(x: Tensor): Tensor {
-    return this.lmHead ? this.lmHead.forward(x) : this.embedTokens.logits(x);
-  }
-
-  #upload(rows: readonly ArrayLike<number>[]): Tensor {
-    const count = rows[0]?.length ?? 0;
-    const flat = new Int32Array(rows.length * count);
-    rows.forEach((row, b) => {
-      if (row.length !== count) {
-        throw new ShapeError(
-          `Qwen3: all rows of token ids must have one length, got ${count} and ${row.length}; pad them and give positions`,
-        );
-      }
-      for (let t = 0; t < count; t++) {
-        const id = row[t];
-        if (!Number.isInteger(id) || id < 0 || id >= this.config.vocabSize) {
-          throw new IndexError(
-            `Qwen3: token ids must be integers of 0 to ${this.config.vocabSize - 1}, got ${id} in row ${b} at ${t}`,
-          );
-        }
-        flat[b * count + t] = id;
-      }
+  /** Each row's last token, i32 [B, 1]. */
+  #lastRows({ shape: [batch, tokens], position }: Positions): Tensor {
+    const rows = Int32Array.from({ length: batch }, (_, b) => {
+      for (let t = tokens - 1; t >= 0; t--) if (position[b * tokens + t] >= 0) return b * tokens + t;
+      return -1;
     });
-    return tensor(this.#backend, flat, [rows.length, count]);
+    return tensor(this.#backend, rows, [batch, 1]);
   }
 }
 
@@ -173,14 +169,4 @@ function feedForward(w: Weights, config: Qwen3Config, layer: number): FeedForwar
   if (!isSparseLayer(config, layer)) return new SwigluMlp(w, config);
   const { hiddenSize, moeIntermediateSize, numExperts } = config;
   return new MoELayer(w, { hiddenSize, moeIntermediateSize, numExperts, router: new TopKRouter(config) });
-}
-
-/** The rows of each batch row's last token: [B, 1, D]. */
-function lastOf(x: Tensor, { shape: [batch, tokens], position }: Positions): Tensor {
-  const rows = Int32Array.from({ length: batch }, (_, b) => {
-    for (let t = tokens - 1; t >= 0; t--) if (position[b * tokens + t] >= 0) return b * tokens + t;
-    return -1;
-  });
-  const width = x.shape[2];
-  return gatherRows(reshape(x, [batch * tokens, width]), tensor(x.backend, rows, [batch, 1]));
 }

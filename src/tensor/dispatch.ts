@@ -103,7 +103,11 @@ function launch<K extends OpName>(
   const read = inputs.map(viewOf) as unknown as In<K>;
   const written = outputs.map(viewOf) as unknown as Out<K>;
   if (kernel(read, written, attrs) === DECLINED) return false;
-  recording.into?.command({ op: def.name, inputs: read, outputs: written, attrs });
+  const { into } = recording;
+  if (into) {
+    into.command({ op: def.name, inputs: read, outputs: written, attrs });
+    for (const handle of [...inputs, ...outputs]) for (const part of partsOf(handle)) into.pin(part.allocation);
+  }
   return true;
 }
 

@@ -5,8 +5,8 @@ import { recording, type Held, type Recorder } from "./recording-state.js";
 import { handlesIn, keep, scope, type NotAPromise } from "./scope.js";
 
 /**
- * Commands of one step and the memory made in it. `run` enqueues them again: write the step's inputs before, read `result` after.
- * Nothing else gets that memory until `dispose`.
+ * Commands of one step with the memory that they use, what was made before it included. `run` enqueues them again: write the step's inputs
+ * before, read `result` after. All of that memory stays alive, and what was made inside nobody else's, until `dispose`.
  */
 export interface Recording<T> extends Disposable {
   /** What the recorded function returned; overwritten by each run, freed with the recording. */
@@ -19,15 +19,16 @@ export interface Recording<T> extends Disposable {
 
 class CommandList implements Recorder {
   readonly commands: Command[] = [];
-  readonly #pinned: Held[] = [];
+  readonly #pinned = new Set<Held>();
 
   command(command: Command): void {
     this.commands.push(command);
   }
 
   pin(memory: Held): void {
+    if (this.#pinned.has(memory)) return;
     memory.hold();
-    this.#pinned.push(memory);
+    this.#pinned.add(memory);
   }
 
   release(): void {
@@ -54,14 +55,23 @@ export function record<T>(backend: Backend, fn: () => NotAPromise<T>): Recording
     recording.into = undefined;
   }
   const handles = handlesIn(result).map(keep);
-  const replay = backend.compile?.(recorder.commands) ?? replayByKernels(backend, recorder.commands);
+  const free = (): void => {
+    for (const handle of handles) handle.dispose();
+    recorder.release();
+  };
+  let replay: Replay;
+  try {
+    replay = backend.compile?.(recorder.commands) ?? replayByKernels(backend, recorder.commands);
+  } catch (error) {
+    free();
+    throw error;
+  }
   let live = true;
   const dispose = (): void => {
     if (!live) return;
     live = false;
     replay[Symbol.dispose]();
-    for (const handle of handles) handle.dispose();
-    recorder.release();
+    free();
   };
   return {
     result,

@@ -19,9 +19,10 @@ async function bench(options: BenchOptions): Promise<void> {
 
 type Measure = (options: BenchOptions, print: (line: string) => void) => Promise<object>;
 
-async function measurementOf({ peers, python, scaling }: BenchOptions): Promise<Measure> {
+async function measurementOf({ peers, python, scaling, replay }: BenchOptions): Promise<Measure> {
   if (peers !== undefined) return (await import("./compare-products.js")).compareProducts;
   if (python !== undefined) return (await import("./compare-models.js")).compareModels;
   if (scaling) return (await import("./measure-scaling.js")).measureScaling;
+  if (replay) return (await import("./measure-replay.js")).measureReplay;
   return (await import("./measure-phases.js")).measurePhases;
 }

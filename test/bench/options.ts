@@ -24,6 +24,7 @@ export interface BenchOptions {
   /** A Python interpreter. */
   readonly python?: string;
   readonly scaling: boolean;
+  readonly replay: boolean;
   readonly rounds: number;
   readonly json: boolean;
 }
@@ -49,6 +50,7 @@ Comparisons, in place of the phases; each side runs in turn, and the ratio of ea
   --product MxKxN of which size; 512x1024x1024 unless given
   --python PATH   training steps and decoding against transformers, with an interpreter that has it and torch
   --scaling       decoding with four times the experts, and with sixteen times the context
+  --replay        a recorded step whose kernels do next to nothing against a forward pass: the time of a command
   --rounds N      7 unless given
 
   --json          for programs
@@ -59,11 +61,11 @@ export function readOptions(args: readonly string[]): BenchOptions | "help" {
   const { help, backend, threads, build, model, scale, tokens, batch, runs, rounds, only, product, ...rest } =
     parse(args);
   if (help) return "help";
-  const { profile, peers, python, scaling, json } = rest;
+  const { profile, peers, python, scaling, replay, json } = rest;
   if ((threads !== undefined || build !== undefined) && backend !== "wasm")
     throw new ConfigError(`--threads, --build: need --backend wasm, got ${backend ?? "none"}`);
-  if ([peers, python, scaling || undefined].filter((mode) => mode !== undefined).length > 1)
-    throw new ConfigError("--peers, --python, --scaling: must be given one at a time, got several");
+  if ([peers, python, scaling || undefined, replay || undefined].filter((mode) => mode !== undefined).length > 1)
+    throw new ConfigError("--peers, --python, --scaling, --replay: must be given one at a time, got several");
   return {
     backend: {
       ...(backend !== undefined && { name: backend }),
@@ -82,6 +84,7 @@ export function readOptions(args: readonly string[]): BenchOptions | "help" {
     ...(peers !== undefined && { peers }),
     ...(python !== undefined && { python }),
     scaling,
+    replay,
     json,
   };
 }
@@ -105,6 +108,7 @@ function parse(args: readonly string[]) {
         product: { type: "string", default: "512x1024x1024" },
         python: { type: "string" },
         scaling: { type: "boolean", default: false },
+        replay: { type: "boolean", default: false },
         rounds: { type: "string", default: "7" },
         json: { type: "boolean", default: false },
         help: { type: "boolean", default: false },

@@ -1,12 +1,13 @@
 // The plain cache: every token keeps a slot of its own until it is dropped. Memory doubles as texts grow.
 import type { Backend } from "../../backends/backend.js";
 import { CapacityError, ConfigError, DisposedError, IndexError, ShapeError } from "../../core/errors.js";
+import { sameShape, type Shape } from "../../core/shape.js";
 import { zeros } from "../../ops/fill.js";
 import { writeSlice } from "../../ops/write-slice.js";
 import { tensor } from "../../tensor/create.js";
 import { keep, scope } from "../../tensor/scope.js";
 import type { Tensor } from "../../tensor/tensor.js";
-import { checkPositions, lengthOf, visibleRanges, type Positions, type Step } from "../positions.js";
+import { checkPositions, lengthOf, type Positions, type Step } from "../positions.js";
 import { HeldTokens } from "./held-tokens.js";
 import type { KVCache, Pool } from "./kv-cache.js";
 import { Slots } from "./slots.js";
@@ -22,6 +23,10 @@ export interface DenseCacheOptions {
   /** Tokens per row to make room for at first; 256 or `maxLength`, whichever is less. */
   readonly capacity?: number;
 }
+
+/** What a step has of its own. */
+const stepTables = ["rows", "slots", "queries"] as const;
+type Tables = Record<(typeof stepTables)[number], Int32Array>;
 
 export class DenseCache implements KVCache {
   readonly maxLength: number;
@@ -51,16 +56,23 @@ export class DenseCache implements KVCache {
     return this.#held.lengths;
   }
 
-  begin(next: Positions): Step {
+  begin(next: Positions, before?: Step): Step {
     this.#live();
     checkPositions(next);
-    const counts = this.#roomFor(next);
-    const before = this.lengths;
+    this.#makeRoomFor(next);
+    const lengths = this.lengths;
     try {
-      const length = Math.max(lengthOf(next), ...counts);
-      return scope(() => ({ ...this.#tables(next, before), length }));
+      const tables = this.#tables(next, lengths);
+      const keys = this.#held.keys(this.#capacity);
+      const reached = lengthOf(next);
+      if (before?.keys === keys && sameShape(before.rows.shape, next.shape) && reached <= before.length) {
+        for (const name of stepTables) before[name].write(tables[name]);
+        return before;
+      }
+      // Room for all that the pools can hold, so that steps to come fit as well.
+      return { ...this.#upload(tables, next.shape), keys, length: Math.max(reached, this.#capacity) };
     } catch (error) {
-      before.forEach((length, row) => this.#held.truncate(row, length));
+      lengths.forEach((length, row) => this.#held.truncate(row, length));
       throw error;
     }
   }
@@ -94,7 +106,7 @@ export class DenseCache implements KVCache {
 
   dispose(): void {
     this.#disposed = true;
-    this.#held.dispose();
+    this.#held.dropTable();
     for (const { k, v } of this.#pools.splice(0)) {
       k.dispose();
       v.dispose();
@@ -105,8 +117,8 @@ export class DenseCache implements KVCache {
     this.dispose();
   }
 
-  /** Gives each token a slot, and tells the device about it. */
-  #tables(next: Positions, before: readonly number[]): Omit<Step, "length"> {
+  /** Gives each token a slot. */
+  #tables(next: Positions, lengths: readonly number[]): Tables {
     const [batch, tokens] = next.shape;
     const slots = new Int32Array(batch * tokens).fill(-1);
     const queries = new Int32Array(batch * tokens * 4).fill(-1);
@@ -116,19 +128,23 @@ export class DenseCache implements KVCache {
         slots[i] = this.#slots.take();
         this.#held.append(row, next.position[i], next.segment[i], slots[i]);
       }
-      const ranges = visibleRanges(this.#held.positions(row), before[row], true);
-      own.forEach((i, n) => queries.set([next.position[i], next.segment[i], ranges[2 * n], ranges[2 * n + 1]], 4 * i));
+      own.forEach((i, n) => {
+        queries.set([next.position[i], next.segment[i], ...this.#held.rangeOf(row, lengths[row] + n)], 4 * i);
+      });
     }
-    return {
-      rows: tensor(this.#backend, next.position, [batch, tokens]),
-      slots: tensor(this.#backend, slots, [batch, tokens]),
-      queries: tensor(this.#backend, queries, [batch, tokens, 4]),
-      keys: this.#held.keys(this.#capacity),
-    };
+    return { rows: next.position, slots, queries };
   }
 
-  /** Makes room for the tokens, or throws before anything has changed. Tokens per row afterwards. */
-  #roomFor({ shape: [batch, tokens], position }: Positions): number[] {
+  #upload({ rows, slots, queries }: Tables, shape: Shape): Omit<Step, "keys" | "length"> {
+    return scope(() => ({
+      rows: tensor(this.#backend, rows, shape),
+      slots: tensor(this.#backend, slots, shape),
+      queries: tensor(this.#backend, queries, [...shape, 4]),
+    }));
+  }
+
+  /** Makes room for the tokens, or throws before anything has changed. */
+  #makeRoomFor({ shape: [batch, tokens], position }: Positions): void {
     const { lengths } = this;
     if (batch !== lengths.length)
       throw new ShapeError(`cache: positions must have ${lengths.length} batch rows, got ${batch}`);
@@ -147,7 +163,6 @@ export class DenseCache implements KVCache {
     if (missing > 0 || this.#pools.length === 0) {
       this.#growTo(Math.max(this.#slots.capacity + missing, batch * this.#capacity));
     }
-    return counts;
   }
 
   /** Larger pools with the same content. All are made before any is replaced, so running out of memory loses nothing. */
@@ -173,6 +188,7 @@ export class DenseCache implements KVCache {
       v.dispose();
     });
     this.#slots.growTo(slots);
+    this.#held.dropTable(); // so that no earlier step goes on with the pools that are gone
   }
 
   #rows(row: number | undefined): readonly number[] {

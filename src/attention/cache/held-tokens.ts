@@ -4,12 +4,14 @@ import type { Backend } from "../../backends/backend.js";
 import { tensor } from "../../tensor/create.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { keep } from "../../tensor/scope.js";
+import { VisibleRows } from "../positions.js";
 import type { Slots } from "./slots.js";
 
 interface Row {
   readonly position: number[];
   readonly segment: number[];
   readonly slot: number[];
+  visible: VisibleRows;
   /** Table rows from here on do not show what the row holds. */
   stale: number;
 }
@@ -27,7 +29,10 @@ export class HeldTokens {
   constructor(backend: Backend, slots: Slots, batch: number) {
     this.#backend = backend;
     this.#slots = slots;
-    this.#rows = Array.from({ length: batch }, () => ({ position: [], segment: [], slot: [], stale: 0 }));
+    this.#rows = Array.from({ length: batch }, () => ({
+      ...{ position: [], segment: [], slot: [] },
+      ...{ visible: new VisibleRows(), stale: 0 },
+    }));
   }
 
   get batch(): number {
@@ -38,13 +43,10 @@ export class HeldTokens {
     return this.#rows.map(({ slot }) => slot.length);
   }
 
-  positions(row: number): {
-    readonly position: readonly number[];
-    readonly segment: readonly number[];
-    readonly length: number;
-  } {
-    const { position, segment, slot } = this.#rows[row];
-    return { position, segment, length: slot.length };
+  /** Of a row's i-th token: the table rows that it may see, where attention is causal. */
+  rangeOf(row: number, i: number): readonly [first: number, end: number] {
+    const { position, segment, visible } = this.#rows[row];
+    return visible.rangeOf(i, position[i], segment[i], true);
   }
 
   append(row: number, position: number, segment: number, slot: number): void {
@@ -52,6 +54,7 @@ export class HeldTokens {
     into.position.push(position);
     into.segment.push(segment);
     into.slot.push(slot);
+    into.visible.append(position, segment);
   }
 
   /** @throws IndexError unless the row exists and holds at least `length` tokens */
@@ -64,11 +67,13 @@ export class HeldTokens {
 
   /** Drops the tokens after the first `length`; the caller has checked that the row holds as many. */
   truncate(row: number, length: number): void {
-    const { position, segment, slot } = this.#rows[row];
-    for (const dropped of slot.splice(length)) this.#slots.release(dropped);
-    position.length = length;
-    segment.length = length;
-    this.#rows[row].stale = Math.min(this.#rows[row].stale, length);
+    const held = this.#rows[row];
+    if (length === held.slot.length) return;
+    for (const dropped of held.slot.splice(length)) this.#slots.release(dropped);
+    held.position.length = length;
+    held.segment.length = length;
+    held.visible = visibleRows(held);
+    held.stale = Math.min(held.stale, length);
   }
 
   /** @throws IndexError if a row does not exist */
@@ -77,7 +82,8 @@ export class HeldTokens {
     const chosen = rows.map((row): Row => {
       const { position, segment, slot } = this.#rows[row];
       for (const shared of slot) this.#slots.hold(shared);
-      return { position: [...position], segment: [...segment], slot: [...slot], stale: 0 };
+      const visible = visibleRows({ position, segment });
+      return { position: [...position], segment: [...segment], slot: [...slot], visible, stale: 0 };
     });
     for (const { slot } of this.#rows) for (const left of slot) this.#slots.release(left);
     this.#rows = chosen;
@@ -98,7 +104,8 @@ export class HeldTokens {
     return this.#table;
   }
 
-  dispose(): void {
+  /** The next one is another tensor. */
+  dropTable(): void {
     this.#table?.dispose();
     this.#table = undefined;
   }
@@ -123,4 +130,10 @@ export class HeldTokens {
     if (Number.isInteger(row) && row >= 0 && row < this.batch) return;
     throw new IndexError(`${what}: row must be an integer of 0 to ${this.batch - 1}, got ${row}`);
   }
+}
+
+function visibleRows({ position, segment }: Pick<Row, "position" | "segment">): VisibleRows {
+  const visible = new VisibleRows();
+  position.forEach((p, i) => visible.append(p, segment[i]));
+  return visible;
 }

@@ -18,9 +18,11 @@ export interface KVCache extends Disposable {
   readonly lengths: readonly number[];
   /**
    * Takes slots for the next tokens and writes the tables; once per forward pass, on the host. The step belongs to the innermost scope.
+   * @param before an earlier step of this cache, for as many tokens. Where all that a recording of it holds still serves (its tables, the
+   *   pools, its length), its tables are written anew and it is returned itself; any other answer means: record again
    * @throws CapacityError if a row would grow over `maxLength`; nothing has changed then
    */
-  begin(next: Positions): Step;
+  begin(next: Positions, before?: Step): Step;
   /** Keys and values of one layer. */
   pool(layer: number): Pool;
   /** Forgets all tokens of a row (or of every row) after the first `length`. @throws IndexError */

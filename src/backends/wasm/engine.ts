@@ -3,37 +3,31 @@ import { BackendError } from "../../core/errors.js";
 import type { View } from "../../core/view.js";
 import type { WasmMemory } from "./memory.js";
 
-/** Where a command lies: code and number of tiles, four f64, then words (assembly/command.ts). */
+/** Where in a command its four f64 and its words begin, behind code and number of tiles (assembly/command.ts). */
+export const NUMBERS = 8;
+export const WORDS = 40;
+/** The command that is run at once. */
 const COMMAND = 1024;
 const COMMAND_BYTES = 4096;
-const NUMBERS = 8;
-const WORDS = 40;
 
 /** What the module exports. */
 export interface Exports {
   run(command: number): void;
+  replay(list: number, count: number): void;
   serve(thread: number): void;
   spin(times: number): number;
   probe(one: number): number;
 }
 
-export class Engine {
+/** What kernels see of it: they encode their commands, and do not know whether these run at once. */
+export abstract class Engine {
   readonly memory: WasmMemory;
   /** Threads that run tiles, the caller included. Nothing that a kernel computes may depend on it; scratch memory does. */
   readonly threads: number;
-  readonly #run: (command: number) => void;
-  readonly #head: Uint32Array;
-  readonly #numbers: Float64Array;
-  readonly #words: Uint32Array;
 
-  constructor(memory: WasmMemory, exports: Exports, threads: number) {
+  constructor(memory: WasmMemory, threads: number) {
     this.memory = memory;
     this.threads = threads;
-    this.#run = exports.run;
-    // The first page is never out of reach of a window made now: shared memory grows in place.
-    this.#head = new Uint32Array(memory.buffer, COMMAND, 2);
-    this.#numbers = new Float64Array(memory.buffer, COMMAND + NUMBERS, 4);
-    this.#words = new Uint32Array(memory.buffer, COMMAND + WORDS, (COMMAND_BYTES - WORDS) / 4);
   }
 
   /** The address of a view's first element. */
@@ -46,11 +40,33 @@ export class Engine {
     const ends: number[] = [];
     let end = 0;
     for (const byteLength of byteLengths) ends.push((end += Math.ceil(byteLength / 64) * 64));
-    const start = this.memory.scratch(end);
+    const start = this.arena(end);
     return [start, ...ends.slice(0, -1).map((offset) => start + offset)];
   }
 
-  /** Runs `tiles` tiles of a command, on all threads, and returns when they are done. */
+  /** A command of so many tiles for all threads; the next one finds it done. */
+  abstract launch(code: number, tiles: number, words: readonly number[], numbers?: readonly number[]): void;
+
+  /** Where scratch memory of at least so many bytes begins. */
+  protected abstract arena(byteLength: number): number;
+}
+
+/** Runs each command at once and returns when it is done. */
+export class EagerEngine extends Engine {
+  readonly #run: (command: number) => void;
+  readonly #head: Uint32Array;
+  readonly #numbers: Float64Array;
+  readonly #words: Uint32Array;
+
+  constructor(memory: WasmMemory, threads: number, run: Exports["run"]) {
+    super(memory, threads);
+    this.#run = run;
+    // The first page is never out of reach of a window made now: shared memory grows in place.
+    this.#head = new Uint32Array(memory.buffer, COMMAND, 2);
+    this.#numbers = new Float64Array(memory.buffer, COMMAND + NUMBERS, 4);
+    this.#words = new Uint32Array(memory.buffer, COMMAND + WORDS, (COMMAND_BYTES - WORDS) / 4);
+  }
+
   launch(code: number, tiles: number, words: readonly number[], numbers: readonly number[] = []): void {
     this.memory.expectOpen("kernel");
     if (tiles === 0) return;
@@ -61,6 +77,10 @@ export class Engine {
     for (let i = 0; i < numbers.length; i++) this.#numbers[i] = numbers[i];
     for (let i = 0; i < words.length; i++) this.#words[i] = words[i];
     this.#run(COMMAND);
+  }
+
+  protected arena(byteLength: number): number {
+    return this.memory.scratch(byteLength);
   }
 }
 

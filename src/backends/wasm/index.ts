@@ -1,11 +1,12 @@
 // The wasm backend: kernels in WebAssembly with SIMD over one shared memory, on as many threads as there are. The numbers are f32 throughout.
 import { BackendError } from "../../core/errors.js";
 import type { Backend } from "../backend.js";
-import { Engine } from "./engine.js";
+import { EagerEngine } from "./engine.js";
 import { kernelsOf } from "./kernels.js";
 import { WasmMemory } from "./memory.js";
 import { compile, instantiate, type Build } from "./module.js";
 import { openPool, type Pool } from "./pool.js";
+import { compileProgram } from "./replay.js";
 import { workerSource } from "./worker-source.js";
 
 export { workerSource };
@@ -40,7 +41,7 @@ export async function wasm({ threads, build, worker }: WasmOptions = {}): Promis
   const { count, why } = countThreads(threads);
   const pool: Pool | undefined =
     count > 1 ? await openPool(count - 1, compiled.module, linear.memory, exports.spin, worker) : undefined;
-  const engine = new Engine(memory, exports, count);
+  const engine = new EagerEngine(memory, count, exports.run);
   return {
     name: "wasm",
     info: {
@@ -53,6 +54,7 @@ export async function wasm({ threads, build, worker }: WasmOptions = {}): Promis
     features: { accuracy: "ieee", maxBufferBytes: (linear.pages - 2) * 65536, schemes: { q8_0: "plain" } },
     memory,
     kernels: kernelsOf(engine),
+    compile: (commands) => compileProgram(memory, count, exports.replay, commands),
     flush() {
       memory.expectOpen("flush");
     },

@@ -1,3 +1,3 @@
 // What JavaScript and the workers call.
-export { run, serve, spin } from "./scheduler";
+export { replay, run, serve, spin } from "./scheduler";
 export { probe } from "./simd";

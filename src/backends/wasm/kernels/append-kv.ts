@@ -15,11 +15,10 @@ export const appendKV =
     const tokens = sizeOf(slots.shape);
     const bytes = sizeOf(kPool.shape.slice(1)) * 4;
     const pieces = Math.ceil(bytes / PIECE);
-    const step = perTile(pieces, tokens * (PIECE / 4)) * PIECE;
-    const tiles = Math.ceil(bytes / step);
-    engine.launch(APPEND_KV, 2 * tiles, [
+    const step = perTile(pieces, 2 * tokens * (PIECE / 4)) * PIECE;
+    engine.launch(APPEND_KV, Math.ceil(bytes / step), [
       ...[k, v, slots, kPool, vPool].map((view) => engine.at(view)),
-      ...[tokens, kPool.shape[0], bytes, step, tiles],
+      ...[tokens, kPool.shape[0], bytes, step],
     ]);
     return undefined;
   };
