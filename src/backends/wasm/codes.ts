@@ -94,3 +94,17 @@ export const GROUP_GATED = 407;
 export const GROUP_INPUT_GRAD = 408;
 export const GROUP_WEIGHT_GRAD = 409;
 export const ROUTE = 410;
+
+// products with packed weights: 500 and up
+export const ROUND_ROWS = 500;
+export const PACKED_ROWS = 501;
+export const PACKED_SLOT_LINEAR = 502;
+export const PACKED_SLOT_GATED = 503;
+export const PACKED_SLOT_DOWN = 504;
+// what the codes of a weight are; with INTEGERS, x is rounded to int8 codes of its own
+export const F16 = 0;
+export const BF16 = 1;
+export const Q8_0 = 2;
+export const Q4_0 = 3;
+export const Q8_0_INTEGERS = 4;
+export const Q4_0_INTEGERS = 5;

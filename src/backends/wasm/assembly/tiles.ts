@@ -14,6 +14,8 @@ import { groupTile, rankTile } from "./group";
 import { transposeTile } from "./move";
 import { addRmsNormTile, rmsNormGradTile, rmsNormTile, sumPartsTile } from "./norm";
 import { quantizeTile } from "./packed";
+import { roundTile } from "./packed-activations";
+import { packedRowsTile, packedSlotDownTile, packedSlotGatedTile, packedSlotLinearTile } from "./packed-products";
 import { reduceColumnsTile, reduceRowsTile } from "./reduce";
 import { routeTile } from "./route";
 import { scanColumnsTile, scanOffsetsTile, scanRowsTile } from "./scan";
@@ -125,6 +127,16 @@ export function tile(command: usize, index: u32, thread: u32): void {
       return attentionGradTile(command, index, thread, false);
     case codes.ATTENTION_POOL:
       return poolTile(command, index);
+    case codes.ROUND_ROWS:
+      return roundTile(command, index, thread);
+    case codes.PACKED_ROWS:
+      return packedRowsTile(command, index);
+    case codes.PACKED_SLOT_LINEAR:
+      return packedSlotLinearTile(command, index);
+    case codes.PACKED_SLOT_GATED:
+      return packedSlotGatedTile(command, index);
+    case codes.PACKED_SLOT_DOWN:
+      return packedSlotDownTile(command, index);
     default:
       unreachable();
   }

@@ -4,6 +4,7 @@ import { isPackedView } from "../../../core/view.js";
 import { DECLINED, type Kernels } from "../../backend.js";
 import { GEMM_ROWS } from "../codes.js";
 import { perTile, type Engine } from "../engine.js";
+import { packedLinear } from "../packed-products.js";
 import { product } from "../product.js";
 
 /** Up to so many rows of x, packing a weight costs more than it saves. */
@@ -12,7 +13,8 @@ const FEW_ROWS = 16;
 export const linear =
   (engine: Engine): Kernels["linear"] =>
   ([x, weight, bias], [y], { activations }) => {
-    if (isPackedView(weight) || activations !== "f32") return DECLINED;
+    if (isPackedView(weight)) return packedLinear(engine, x, weight, bias, y, activations);
+    if (activations !== "f32") return DECLINED;
     const { rows, width: columns } = rowsOf(y.shape);
     const { width: k } = rowsOf(x.shape);
     const added = bias === undefined ? 0 : engine.at(bias);
