@@ -71,12 +71,15 @@ export function packedLinear(
   if (rows > FEW_ROWS) return DECLINED;
   const packed = packedWeight(engine, weight, activations);
   const { words, rowBytes, width, effort } = packed;
-  const [rounded, scratch] = engine.scratch(...roundBytes(engine, packed, rows));
+  const [rounded, scratch, sums] = engine.scratch(...roundBytes(engine, packed, rows), DOT_SCRATCH * engine.threads);
   const from = round(engine, packed, engine.at(x), rows, rounded, scratch);
   const each = Math.ceil(perTile(columns, rows * width * effort) / 4) * 4;
   const added = bias === undefined ? 0 : engine.at(bias);
-  const command = [...words, from, rowBytes, rows, columns, width, engine.at(y), columns * 4, each, added];
+  const command = [...words, from, rowBytes, rows, columns, width, engine.at(y), columns * 4, each, sums, added];
   engine.launch(PACKED_ROWS, Math.ceil(columns / each), command);
 }
+
+/** Of a thread (assembly/packed-dot.ts). */
+const DOT_SCRATCH = 640;
 
 const FEW_ROWS = 16;

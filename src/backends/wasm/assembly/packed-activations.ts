@@ -7,12 +7,16 @@ import { sumInts } from "./simd";
 
 const BLOCK: u32 = 32;
 
-// A row: 64 bytes of codes for each block, then where its sums start (16 bytes), then its scale, then the sum of its starts. What codes and
-// starts are depends on the build and on the codes of the weights, `S`: i8, or u8 for nibbles.
+// A row: for each block 64 bytes of codes and 16 that its sums start with; then the scales of the blocks, then the sums of their starts. What
+// codes and starts are depends on the build and on the codes of the weights, `S`: i8, or u8 for nibbles.
 //
 // Relaxed SIMD, int8: |x|, and -1 where x is negative, 0 elsewhere. w x = (w ^ sign) |x| + (sign & |x|): no overflow at -128, |x| is 0..127
 // as the product's second operand must be, and the second term does not depend on w. Nibbles: x of even places, x of odd places.
 // Plain SIMD, int8: x as i16. Nibbles: the same, places n, n + 4, n + 8, ... together. Nibbles are w + 8, so their sums start at -8 sum x.
+
+/** Bytes of a block's codes and start, and where the start lies. */
+export const BLOCK_BYTES: usize = 80;
+export const START: usize = 64;
 
 /** Blocks of a row, with empty ones up to a multiple of four. */
 export function blocksOf(width: u32): u32 {
@@ -22,10 +26,6 @@ export function blocksOf(width: u32): u32 {
 /** Bytes of a row. */
 export function rowBytes(width: u32): usize {
   return (blocksOf(width) as usize) * 88;
-}
-
-export function startsOf(x: usize, width: u32): usize {
-  return x + ((blocksOf(width) as usize) << 6);
 }
 
 export function scalesOf(x: usize, width: u32): usize {
@@ -84,10 +84,10 @@ function roundRow<S>(x: usize, to: usize, width: u32, scratch: usize): void {
   memory.fill(scratch + ((width >> 5) << 5), 0, (blocks - (width >> 5)) << 5);
   memory.fill(scales, 0, blocks << 1);
   encodeQ8Row(x, scratch, scales, width, spare);
-  const starts = startsOf(to, width);
   for (let i: usize = 0; i < blocks; i++) {
-    const start = arrange<S>(scratch + (i << 5), to + (i << 6));
-    v128.store(starts + (i << 4), start);
+    const at = to + i * BLOCK_BYTES;
+    const start = arrange<S>(scratch + (i << 5), at);
+    v128.store(at, start, START);
     store<f32>(scalesOf(to, width) + (i << 2), fromF16(load<u16>(scales + (i << 1))));
     store<i32>(totalsOf(to, width) + (i << 2), sumInts(start));
   }

@@ -1,14 +1,18 @@
 // Numbers stored as f16 or bf16, four or eight at a time.
 
+// Constants of inner loops are read from memory: as constants of the code they would be made anew for each use.
+const SIGN_AND_REST: usize = memory.data<u32>([0x8fffe000, 0x8fffe000, 0x8fffe000, 0x8fffe000], 16);
+const EXPONENT: usize = memory.data<u32>([0x0f800000, 0x0f800000, 0x0f800000, 0x0f800000], 16);
+const INFINITY: usize = memory.data<u32>([0x7f800000, 0x7f800000, 0x7f800000, 0x7f800000], 16);
 /** 2^112: between the exponents of f16 and of f32. */
-const REBIAS: f32 = 5.192296858534828e33;
+const REBIAS: usize = memory.data<f32>([5.192296858534828e33, 5.192296858534828e33, 5.192296858534828e33, 5.192296858534828e33], 16);
 
 /** What four f16 stand for, each given in a lane of its own with its sign bit repeated above it. */
 export function fromHalves(x: v128): v128 {
-  const bits = v128.and(i32x4.shl(x, 13), i32x4.splat(0x8fffe000));
-  const top = i32x4.splat(0x0f800000);
+  const bits = v128.and(i32x4.shl(x, 13), v128.load(SIGN_AND_REST));
+  const top = v128.load(EXPONENT);
   const infinite = i32x4.eq(v128.and(bits, top), top);
-  return v128.or(f32x4.mul(bits, f32x4.splat(REBIAS)), v128.and(infinite, i32x4.splat(0x7f800000)));
+  return v128.or(f32x4.mul(bits, v128.load(REBIAS)), v128.and(infinite, v128.load(INFINITY)));
 }
 
 /** Numbers 0 to 3 of eight 16-bit codes; `T`: u16 for bf16, i16 for f16. */

@@ -130,13 +130,13 @@ export function tile(command: usize, index: u32, thread: u32): void {
     case codes.ROUND_ROWS:
       return roundTile(command, index, thread);
     case codes.PACKED_ROWS:
-      return packedRowsTile(command, index);
+      return packedRowsTile(command, index, thread);
     case codes.PACKED_SLOT_LINEAR:
-      return packedSlotLinearTile(command, index);
+      return packedSlotLinearTile(command, index, thread);
     case codes.PACKED_SLOT_GATED:
-      return packedSlotGatedTile(command, index);
+      return packedSlotGatedTile(command, index, thread);
     case codes.PACKED_SLOT_DOWN:
-      return packedSlotDownTile(command, index);
+      return packedSlotDownTile(command, index, thread);
     default:
       unreachable();
   }
