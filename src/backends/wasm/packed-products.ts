@@ -79,7 +79,7 @@ export function packedLinear(
   engine.launch(PACKED_ROWS, Math.ceil(columns / each), command);
 }
 
-/** Of a thread (assembly/packed-dot.ts). */
-const DOT_SCRATCH = 640;
+/** Scratch memory of a thread for sums (assembly/packed-dot.ts). */
+export const DOT_SCRATCH = 640;
 
 const FEW_ROWS = 16;

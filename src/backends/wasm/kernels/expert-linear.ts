@@ -4,6 +4,7 @@ import { DECLINED, type Kernel } from "../../backend.js";
 import { GROUP_LINEAR, SLOT_LINEAR } from "../codes.js";
 import type { Engine } from "../engine.js";
 import { columnsOfSlot, columnsPerTile, groupBytes, groupSlots, maxItems } from "../experts.js";
+import { packedExpertLinear } from "../packed-experts.js";
 
 /** Up to so many slots, grouping them gains nothing: most have an expert of their own. */
 export const FEW_SLOTS = 16;
@@ -11,7 +12,8 @@ export const FEW_SLOTS = 16;
 export const expertLinear =
   (engine: Engine): Kernel<"expertLinear", void | typeof DECLINED> =>
   ([x, weight, experts], [y], { activations }) => {
-    if (isPackedView(weight) || activations === "q8") return DECLINED;
+    if (isPackedView(weight)) return packedExpertLinear(engine, x, weight, experts, y, activations);
+    if (activations === "q8") return DECLINED;
     const [numExperts, outs, width] = weight.shape;
     const [rows, k] = experts.shape;
     const slots = rows * k;

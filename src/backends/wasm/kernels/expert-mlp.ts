@@ -14,11 +14,15 @@ import {
   maxItems,
   rowsAtOnce,
 } from "../experts.js";
+import { packedExpertMlp } from "../packed-experts.js";
 import { FEW_SLOTS } from "./expert-linear.js";
 
 export const expertMlp =
   (engine: Engine): Kernel<"expertMlp", void | typeof DECLINED> =>
   ([x, gateUp, down, experts, weights], [y], { activations }) => {
+    if (isPackedView(gateUp) && isPackedView(down)) {
+      return packedExpertMlp(engine, { x, gateUp, down, experts, weights, y }, activations);
+    }
     if (isPackedView(gateUp) || isPackedView(down) || activations === "q8") return DECLINED;
     const [rows, k] = experts.shape;
     const run = rows * k <= FEW_SLOTS ? bySlot : byExpert;
