@@ -3,7 +3,7 @@
 import { copyWords } from "./move";
 import { BLOCK_BYTES, START, scalesOf } from "./packed-activations";
 import { fromF16 } from "./packed";
-import { fromHalves } from "./packed-floats";
+import { fromHalves } from "./packed-halves";
 import { madd, sumLanes4 } from "./simd";
 
 const NIBBLE: usize = memory.data<u16>([15]);

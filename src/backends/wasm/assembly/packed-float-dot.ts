@@ -2,7 +2,7 @@
 import { copyWords, fillWords } from "./move";
 import { fromF16 } from "./packed";
 import { codeBytes, fillUp } from "./packed-dot";
-import { highFour, lowFour } from "./packed-floats";
+import { highFour, lowFour } from "./packed-halves";
 import { madd, sumLanes4 } from "./simd";
 
 /** Eight 16-bit codes times eight numbers, added to the sums. */

@@ -2,7 +2,7 @@
 import { list, word } from "./command";
 import { storeLanes } from "./dot";
 import { DOT_SCRATCH } from "./packed-dot";
-import { firstWords } from "./packed-floats";
+import { firstWords } from "./packed-halves";
 import { DESCRIPTION, fourProducts } from "./packed-weights";
 import { madd } from "./simd";
 import { silu } from "./swiglu";
