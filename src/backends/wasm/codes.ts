@@ -42,6 +42,12 @@ export const SHIFT_RIGHT = 165;
 export const F32 = 0;
 export const I32 = 1;
 export const U32 = 2;
+// how rows of numbers are stored: as they are, or packed by a scheme
+export const PLAIN = 0;
+export const Q8_0 = 1;
+export const Q4_0 = 2;
+export const F16 = 3;
+export const BF16 = 4;
 
 // rows and elements: 200 and up
 export const UNARY = 200;
