@@ -1,6 +1,7 @@
 // The wasm backend's packed rows against the schemes' own encoders and decoder, bit by bit: every code, numbers at the edges between codes, and
 // numbers that are none. A NaN is only a NaN: devices are free in its bits.
 import {
+  appendKV,
   dequantize,
   gatherRows,
   PackedTensor,
@@ -11,6 +12,7 @@ import {
   type Shape,
   type Tensor,
 } from "qwen-blocks";
+import { cpu } from "qwen-blocks/cpu";
 import { schemes, type Scheme } from "qwen-blocks/quant";
 import { wasm } from "qwen-blocks/wasm";
 import { afterAll, describe, expect, test } from "vitest";
@@ -18,7 +20,8 @@ import { packBits } from "../../src/quant/schemes/bits.js";
 import { decode, partSpecs, type Words } from "../../src/quant/schemes/scheme.js";
 
 const backends = [await wasm({ build: "simd128", threads: 1 }), await wasm({ threads: 2 })];
-afterAll(() => Promise.all(backends.map((backend) => backend[Symbol.asyncDispose]())));
+const specification = await cpu();
+afterAll(() => Promise.all([specification, ...backends].map((backend) => backend[Symbol.asyncDispose]())));
 
 const bitsOf = (x: Float32Array): Uint32Array => new Uint32Array(x.buffer, x.byteOffset, x.length);
 
@@ -233,3 +236,56 @@ describe.each(backends.map((backend) => ({ name: `${backend.info.build}, ${backe
     });
   },
 );
+
+/** Pools of drawn numbers, stored as named ("f32": as they are), after drawn tokens went in: their words. */
+async function appended(
+  backend: Backend,
+  [tokens, N, M, Hkv, d]: readonly [number, number, number, number, number],
+  [kAs, vAs]: readonly [string, string],
+): Promise<readonly ArrayLike<number>[]> {
+  const random = new Random(tokens + d);
+  const plain = (shape: Shape): Tensor => tensor(backend, drawn(random, shape), shape);
+  const pool = (name: string, slots: number): Tensor | PackedTensor => {
+    const x = plain([slots, Hkv, d]);
+    return name === "f32" ? x : quantize(x, schemes[name]);
+  };
+  const [kPool, vPool] = [pool(kAs, N), pool(vAs, M)];
+  const shape = [1, tokens, Hkv, d];
+  const slots = Int32Array.from({ length: tokens }, () => random.integer(N + 4) - 2);
+  appendKV(plain(shape), plain(shape), tensor(backend, slots, [1, tokens]), kPool, vPool);
+  const parts = [kPool, vPool].flatMap((one) => (one instanceof PackedTensor ? one.parts : [one]));
+  return Promise.all(parts.map((part) => part.data()));
+}
+
+describe.each(
+  backends.map((backend) => ({ name: `appendKV, ${backend.info.build}, ${backend.info.threads}`, backend })),
+)("$name", ({ backend }) => {
+  test.each([
+    ["f32", "f32"],
+    ["q8_0", "q4_0"],
+    ["q4_0", "f16"],
+    ["f16", "bf16"],
+    ["bf16", "f32"],
+    ["f32", "q8_0"],
+  ])("keys as %s, values as %s: the words of the cpu backend", async (kAs, vAs) => {
+    for (const sizes of [
+      [1, 3, 3, 2, 64],
+      [7, 3, 5, 2, 33],
+      [900, 500, 300, 6, 40],
+      [300, 1000, 1000, 3, 128],
+      [2, 1, 0, 1, 1],
+    ] as const) {
+      const [made, right] = [
+        await appended(backend, sizes, [kAs, vAs]),
+        await appended(specification, sizes, [kAs, vAs]),
+      ];
+      expect(made.length).toBe(right.length);
+      made.forEach((words, i) => {
+        const at = Array.from(words).findIndex((word, j) => !Object.is(word, right[i][j]));
+        expect(at === -1 ? "" : `${sizes.join()}: part ${i}, [${at}] is ${words[at]}, must be ${right[i][at]}`).toBe(
+          "",
+        );
+      });
+    }
+  });
+});
