@@ -50,32 +50,50 @@ function toBf16(x: v128): v128 {
   return v128.bitselect(v128.or(upper, i32x4.splat(0x40)), rounded, f32x4.ne(x, x));
 }
 
-/** The numbers of the first four codes. */
-function firstFour(codes: v128, half: bool): v128 {
-  if (half) return fromF16(i32x4.extend_low_i16x8_u(codes));
-  return i8x16.shuffle(i32x4.splat(0), codes, 0, 1, 16, 17, 0, 1, 18, 19, 0, 1, 20, 21, 0, 1, 22, 23);
+/** The numbers of eight codes of f16. */
+function storeF16(codes: v128, to: usize): void {
+  const magnitude = v128.and(codes, i16x8.splat(0x7fff));
+  // Below 2^-14, an infinity or NaN: few of many.
+  if (v128.any_true(i16x8.ge_u(i16x8.sub(magnitude, i16x8.splat(0x400)), i16x8.splat(0x7800)))) {
+    v128.store(to, fromF16(i32x4.extend_low_i16x8_u(codes)));
+    v128.store(to, fromF16(i32x4.extend_high_i16x8_u(codes)), 16);
+  } else {
+    v128.store(to, normalF16(i32x4.extend_low_i16x8_s(codes)));
+    v128.store(to, normalF16(i32x4.extend_high_i16x8_s(codes)), 16);
+  }
 }
 
-function lastFour(codes: v128, half: bool): v128 {
-  if (half) return fromF16(i32x4.extend_high_i16x8_u(codes));
-  return i8x16.shuffle(i32x4.splat(0), codes, 0, 1, 24, 25, 0, 1, 26, 27, 0, 1, 28, 29, 0, 1, 30, 31);
+/** Codes with their signs extended, none of them of a special kind. */
+function normalF16(codes: v128): v128 {
+  return i32x4.add(v128.and(i32x4.shl(codes, 13), i32x4.splat(0x8fffe000)), i32x4.splat(0x38000000));
+}
+
+/** The numbers of eight codes of bf16, which are their upper halves. The order of the shuffles is that of one instruction. */
+function storeBf16(codes: v128, to: usize): void {
+  const zero = i32x4.splat(0);
+  v128.store(to, i8x16.shuffle(zero, codes, 0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23));
+  v128.store(to, i8x16.shuffle(zero, codes, 8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31), 16);
 }
 
 /** The numbers of one row: of f16 codes if `half`, else of bf16. */
 export function decodeFloats(codes: usize, to: usize, width: u32, half: bool): void {
   for (let i = width >> 3; i != 0; i--) {
-    const eight = v128.load(codes);
-    v128.store(to, firstFour(eight, half));
-    v128.store(to, lastFour(eight, half), 16);
+    if (half) storeF16(v128.load(codes), to);
+    else storeBf16(v128.load(codes), to);
     codes += 16;
     to += 32;
   }
   if (width & 4) {
-    v128.store(to, firstFour(v128.load64_zero(codes), half));
+    v128.store(to, fourAt(codes, half));
     codes += 8;
     to += 16;
   }
-  storePart(to, firstFour(v128.load64_zero(codes), half), width & 3);
+  storePart(to, fourAt(codes, half), width & 3);
+}
+
+function fourAt(codes: usize, half: bool): v128 {
+  const wide = v128.load16x4_u(codes);
+  return half ? fromF16(wide) : i32x4.shl(wide, 16);
 }
 
 function toCodes(x: v128, half: bool): v128 {
