@@ -42,6 +42,12 @@ export const SHIFT_RIGHT = 165;
 export const F32 = 0;
 export const I32 = 1;
 export const U32 = 2;
+// how rows of numbers are stored: as they are, or packed by a scheme
+export const PLAIN = 0;
+export const Q8_0 = 1;
+export const Q4_0 = 2;
+export const F16 = 3;
+export const BF16 = 4;
 
 // rows and elements: 200 and up
 export const UNARY = 200;
@@ -101,10 +107,6 @@ export const PACKED_ROWS = 501;
 export const PACKED_SLOT_LINEAR = 502;
 export const PACKED_SLOT_GATED = 503;
 export const PACKED_SLOT_DOWN = 504;
-// what the codes of a weight are; with INTEGERS, x is rounded to int8 codes of its own
-export const F16 = 0;
-export const BF16 = 1;
-export const Q8_0 = 2;
-export const Q4_0 = 3;
-export const Q8_0_INTEGERS = 4;
-export const Q4_0_INTEGERS = 5;
+// a weight's scheme, where its products are of integers because x is rounded to codes of its own
+export const Q8_0_INTEGERS = 5;
+export const Q4_0_INTEGERS = 6;

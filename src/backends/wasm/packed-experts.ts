@@ -1,10 +1,10 @@
 // Products with the packed weights of experts: few slots one by one, many grouped by expert.
-import type { PackedView, View } from "../../core/view.js";
+import type { Matrix, View } from "../../core/view.js";
 import { DECLINED, type Activations } from "../backend.js";
 import { PACKED_SLOT_DOWN, PACKED_SLOT_GATED, PACKED_SLOT_LINEAR } from "./codes.js";
 import type { Engine } from "./engine.js";
 import { columnsOfSlot } from "./experts.js";
-import { DOT_SCRATCH, packedWeight, round, roundBytes } from "./packed-products.js";
+import { DOT_SCRATCH, weightOf, round, roundBytes } from "./packed-products.js";
 
 /** Up to so many slots, grouping them gains nothing: most have an expert of their own. */
 const FEW_SLOTS = 16;
@@ -13,7 +13,7 @@ const FEW_SLOTS = 16;
 export function packedExpertLinear(
   engine: Engine,
   x: View,
-  weight: PackedView,
+  weight: Matrix,
   experts: View,
   y: View,
   activations: Activations,
@@ -23,7 +23,7 @@ export function packedExpertLinear(
   const slots = rows * k;
   if (slots === 0 || outs === 0) return;
   if (slots > FEW_SLOTS) return DECLINED;
-  const packed = packedWeight(engine, weight, activations);
+  const packed = weightOf(engine, weight, activations);
   const given = x.shape.length === 2 ? rows : slots;
   const [rounded, scratch, sums] = engine.scratch(...roundBytes(engine, packed, given), DOT_SCRATCH * engine.threads);
   const from = round(engine, packed, engine.at(x), given, rounded, scratch);
@@ -33,11 +33,11 @@ export function packedExpertLinear(
   engine.launch(PACKED_SLOT_LINEAR, slots * Math.ceil(outs / each), words);
 }
 
-/** The operands of expertMlp whose weights are both packed. */
+/** The operands of expertMlp. */
 export interface PackedMlp {
   readonly x: View;
-  readonly gateUp: PackedView;
-  readonly down: PackedView;
+  readonly gateUp: Matrix;
+  readonly down: Matrix;
   readonly experts: View;
   readonly weights: View;
   readonly y: View;
@@ -55,8 +55,8 @@ function bySlot(engine: Engine, { x, gateUp, down, experts, weights, y }: Packed
   const [rows, k] = experts.shape;
   const [numExperts, width, hidden] = down.shape;
   const slots = rows * k;
-  const first = packedWeight(engine, gateUp, activations);
-  const second = packedWeight(engine, down, activations);
+  const first = weightOf(engine, gateUp, activations);
+  const second = weightOf(engine, down, activations);
   const [firstRows, firstThreads] = roundBytes(engine, first, rows);
   const [secondRows, secondThreads] = roundBytes(engine, second, slots);
   const [rounded, scratch, sums, inner, innerRounded] = engine.scratch(

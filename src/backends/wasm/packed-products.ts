@@ -1,35 +1,34 @@
 // Products with packed weights: how a command describes the weight, and the rounding of x that may come before.
 import { rowsOf } from "../../core/shape.js";
-import type { PackedView, View } from "../../core/view.js";
+import type { Matrix, View } from "../../core/view.js";
 import { DECLINED, type Activations } from "../backend.js";
-import { BF16, F16, PACKED_ROWS, Q4_0, Q4_0_INTEGERS, Q8_0, Q8_0_INTEGERS, ROUND_ROWS } from "./codes.js";
+import { PACKED_ROWS, Q4_0, Q4_0_INTEGERS, Q8_0, Q8_0_INTEGERS, ROUND_ROWS } from "./codes.js";
 import { perTile, type Engine } from "./engine.js";
+import { matrixWords } from "./packed-rows.js";
 
-/** A packed weight [.., out, in] and how x meets it. */
-export interface PackedWeight {
-  /** Codes and scales: the description that commands begin with (assembly/packed-weights.ts). */
+/** A weight [.., out, in], packed or not, and how x meets it. */
+export interface Weight {
+  /** What commands begin with (assembly/packed.ts). */
   readonly words: readonly number[];
-  readonly kind: number;
+  readonly scheme: number;
   readonly width: number;
   /** Whether x is rounded first, and then the bytes of a row of it. */
   readonly rounds: boolean;
   readonly rowBytes: number;
-  /** Operations for one product of its numbers, in those of an f32 product. */
+  /** Operations for one of its numbers, in those of an f32 product. */
   readonly effort: number;
 }
 
-const floats: Readonly<Record<string, number>> = { f16: F16, bf16: BF16, q8_0: Q8_0, q4_0: Q4_0 };
-const integers: Readonly<Record<string, number>> = { q8_0: Q8_0_INTEGERS, q4_0: Q4_0_INTEGERS };
-
-export function packedWeight(engine: Engine, weight: PackedView, activations: Activations): PackedWeight {
+export function weightOf(engine: Engine, weight: Matrix, activations: Activations): Weight {
   const rounds = activations === "q8";
-  const kind = (rounds ? integers[weight.scheme] : undefined) ?? floats[weight.scheme];
   const { width } = rowsOf(weight.shape);
-  const exact = kind !== Q8_0_INTEGERS && kind !== Q4_0_INTEGERS;
-  const words = weight.parts.flatMap((part) => [engine.at(part), part.shape[1] * 4]);
+  const words = matrixWords(engine, weight);
+  const stored = words[words.length - 1];
+  const scheme = rounds ? (integers.get(stored) ?? stored) : stored;
+  const exact = scheme === stored;
   return {
-    words: [kind, ...words, ...(words.length === 2 ? [0, 0] : [])],
-    kind,
+    words: [...words.slice(0, -1), scheme],
+    scheme,
     width,
     rounds,
     rowBytes: exact ? width * 4 : Math.ceil(width / 128) * ROUNDED_BYTES,
@@ -37,11 +36,17 @@ export function packedWeight(engine: Engine, weight: PackedView, activations: Ac
   };
 }
 
+/** Schemes whose products with rounded rows are those of integers. */
+const integers: ReadonlyMap<number, number> = new Map([
+  [Q8_0, Q8_0_INTEGERS],
+  [Q4_0, Q4_0_INTEGERS],
+]);
+
 /** Of 128 numbers (assembly/packed-activations.ts). */
-const ROUNDED_BYTES = 352;
+const ROUNDED_BYTES = 400;
 
 /** Scratch memory for {@link round}: rows, then what threads need. */
-export function roundBytes(engine: Engine, weight: PackedWeight, rows: number): readonly [rows: number, threads: number] {
+export function roundBytes(engine: Engine, weight: Weight, rows: number): readonly [rows: number, threads: number] {
   if (!weight.rounds) return [0, 0];
   return [rows * weight.rowBytes, engine.threads * threadBytes(weight.width)];
 }
@@ -49,11 +54,11 @@ export function roundBytes(engine: Engine, weight: PackedWeight, rows: number): 
 const threadBytes = (width: number): number => Math.ceil(width / 128) * 136 + 192;
 
 /** Where the rows are that the weight's products read: x itself, or its rounded rows in scratch memory. */
-export function round(engine: Engine, weight: PackedWeight, x: number, rows: number, to: number, scratch: number): number {
+export function round(engine: Engine, weight: Weight, x: number, rows: number, to: number, scratch: number): number {
   if (!weight.rounds) return x;
-  const { width, kind } = weight;
+  const { width, scheme } = weight;
   const each = perTile(rows, 4 * width);
-  engine.launch(ROUND_ROWS, Math.ceil(rows / each), [rows, each, width, x, to, kind, scratch, threadBytes(width)]);
+  engine.launch(ROUND_ROWS, Math.ceil(rows / each), [rows, each, width, x, to, scheme, scratch, threadBytes(width)]);
   return to;
 }
 
@@ -61,7 +66,7 @@ export function round(engine: Engine, weight: PackedWeight, x: number, rows: num
 export function packedLinear(
   engine: Engine,
   x: View,
-  weight: PackedView,
+  weight: Matrix,
   bias: View | undefined,
   y: View,
   activations: Activations,
@@ -69,7 +74,7 @@ export function packedLinear(
   const { rows, width: columns } = rowsOf(y.shape);
   if (rows * columns === 0) return;
   if (rows > FEW_ROWS) return DECLINED;
-  const packed = packedWeight(engine, weight, activations);
+  const packed = weightOf(engine, weight, activations);
   const { words, rowBytes, width, effort } = packed;
   const [rounded, scratch, sums] = engine.scratch(...roundBytes(engine, packed, rows), DOT_SCRATCH * engine.threads);
   const from = round(engine, packed, engine.at(x), rows, rounded, scratch);

@@ -1,39 +1,38 @@
 // Rows of x rounded by the Q8_0 rule, in the order in which integer products read them. Codes of x never reach -128.
 import { word } from "./command";
-import { Q4_0_INTEGERS, Q8_0_INTEGERS } from "../codes";
-import { decodeQ8Row, encodeQ8Row, fromF16 } from "./packed";
+import { Q4_0_INTEGERS, Q8_0, Q8_0_INTEGERS } from "../codes";
+import { decodeRow, encodeRow } from "./packed";
+import { scaleAt } from "./packed-floats";
 import { endOf, firstOf } from "./rows";
 import { sumInts } from "./simd";
 
 const BLOCK: u32 = 32;
 
-// A row: for each block 64 bytes of codes and 16 that its sums start with; then the scales of the blocks, then the sums of their starts. What
+// A row: for each block 64 bytes of codes, 16 that its sums start with, the scale, the sum of the starts; then the scales again, together. What
 // codes and starts are depends on the build and on the codes of the weights, `S`: i8, or u8 for nibbles.
 //
 // Relaxed SIMD, int8: |x|, and -1 where x is negative, 0 elsewhere. w x = (w ^ sign) |x| + (sign & |x|): no overflow at -128, |x| is 0..127
 // as the product's second operand must be, and the second term does not depend on w. Nibbles: x of even places, x of odd places.
 // Plain SIMD, int8: x as i16. Nibbles: the same, places n, n + 4, n + 8, ... together. Nibbles are w + 8, so their sums start at -8 sum x.
 
-/** Bytes of a block's codes and start, and where the start lies. */
-export const BLOCK_BYTES: usize = 80;
+/** Bytes of a block, and what lies where in it. */
+export const BLOCK_BYTES: usize = 96;
 export const START: usize = 64;
+export const SCALE: usize = 80;
+export const TOTAL: usize = 84;
 
 /** Blocks of a row, with empty ones up to a multiple of four. */
-export function blocksOf(width: u32): u32 {
+function blocksOf(width: u32): u32 {
   return ((width + 127) >> 7) << 2;
 }
 
 /** Bytes of a row. */
 export function rowBytes(width: u32): usize {
-  return (blocksOf(width) as usize) * 88;
+  return (blocksOf(width) as usize) * (BLOCK_BYTES + 4);
 }
 
 export function scalesOf(x: usize, width: u32): usize {
-  return x + (blocksOf(width) as usize) * 80;
-}
-
-export function totalsOf(x: usize, width: u32): usize {
-  return x + (blocksOf(width) as usize) * 84;
+  return x + (blocksOf(width) as usize) * BLOCK_BYTES;
 }
 
 /** Puts 32 codes in order at `to`; returns where their sums start. */
@@ -83,13 +82,15 @@ function roundRow<S>(x: usize, to: usize, width: u32, scratch: usize): void {
   // The last block may be short, and blocks beyond it are empty.
   memory.fill(scratch + ((width >> 5) << 5), 0, (blocks - (width >> 5)) << 5);
   memory.fill(scales, 0, blocks << 1);
-  encodeQ8Row(x, scratch, scales, width, spare);
+  encodeRow(Q8_0, x, scratch, scales, width, spare);
   for (let i: usize = 0; i < blocks; i++) {
     const at = to + i * BLOCK_BYTES;
     const start = arrange<S>(scratch + (i << 5), at);
     v128.store(at, start, START);
-    store<f32>(scalesOf(to, width) + (i << 2), fromF16(load<u16>(scales + (i << 1))));
-    store<i32>(totalsOf(to, width) + (i << 2), sumInts(start));
+    const scale = f32x4.extract_lane(scaleAt(scales + (i << 1)), 0);
+    store<f32>(at, scale, SCALE);
+    store<i32>(at, sumInts(start), TOTAL);
+    store<f32>(scalesOf(to, width) + (i << 2), scale);
   }
 }
 
@@ -107,8 +108,8 @@ export function roundTile(command: usize, tile: u32, thread: u32): void {
     else if (kind == Q8_0_INTEGERS) roundRow<i8>(x, to + row * rowBytes(width), width, scratch);
     else {
       const scales = scratch + (blocksOf(width) << 5);
-      encodeQ8Row(x, scratch, scales, width, scales + (blocksOf(width) << 1));
-      decodeQ8Row(scratch, scales, to + ((row * width) << 2), width);
+      encodeRow(Q8_0, x, scratch, scales, width, scales + (blocksOf(width) << 1));
+      decodeRow(Q8_0, scratch, scales, to + ((row * width) << 2), width);
     }
   }
 }

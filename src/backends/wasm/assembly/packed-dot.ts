@@ -2,8 +2,8 @@
 // summed in f32. The integers are those of both builds.
 import { copyWords } from "./move";
 import { BLOCK_BYTES, START, scalesOf } from "./packed-activations";
-import { fromF16 } from "./packed";
-import { fromHalves } from "./packed-halves";
+import { scaleAt } from "./packed-floats";
+import { areSpecial, fromHalves } from "./packed-halves";
 import { madd, sumLanes4 } from "./simd";
 
 const NIBBLE: usize = memory.data<u16>([15]);
@@ -45,32 +45,20 @@ const ROW: usize = 128;
 /** Scratch memory of a product. */
 export const DOT_SCRATCH: usize = 5 * ROW;
 
-/** The scales of `count` blocks of four rows times those of x. */
-function multiplyScales(x: usize, s0: usize, s1: usize, s2: usize, s3: usize, to: usize, count: u32): void {
-  for (let i = count >> 2; i != 0; i--) {
-    const scale = v128.load(x);
-    v128.store(to, f32x4.mul(fromHalves(v128.load16x4_s(s0)), scale));
-    v128.store(to, f32x4.mul(fromHalves(v128.load16x4_s(s1)), scale), ROW);
-    v128.store(to, f32x4.mul(fromHalves(v128.load16x4_s(s2)), scale), 2 * ROW);
-    v128.store(to, f32x4.mul(fromHalves(v128.load16x4_s(s3)), scale), 3 * ROW);
-    x += 16;
-    s0 += 8;
-    s1 += 8;
-    s2 += 8;
-    s3 += 8;
-    to += 16;
+/** The scales of `count` blocks of a row times those of x. */
+function multiplyScales(x: usize, scales: usize, to: usize, count: u32): void {
+  for (let i = count >> 3; i != 0; i--) {
+    const codes = v128.load(scales), special = areSpecial(codes);
+    v128.store(to, f32x4.mul(fromHalves(i32x4.extend_low_i16x8_s(codes), special), v128.load(x)));
+    v128.store(to, f32x4.mul(fromHalves(i32x4.extend_high_i16x8_s(codes), special), v128.load(x, 16)), 16);
+    x += 32;
+    scales += 16;
+    to += 32;
   }
-  for (let i = count & 3; i != 0; i--) {
-    const scale = load<f32>(x);
-    store<f32>(to, fromF16(load<u16>(s0)) * scale);
-    store<f32>(to, fromF16(load<u16>(s1)) * scale, ROW);
-    store<f32>(to, fromF16(load<u16>(s2)) * scale, 2 * ROW);
-    store<f32>(to, fromF16(load<u16>(s3)) * scale, 3 * ROW);
+  for (let i = count & 7; i != 0; i--) {
+    store<f32>(to, f32x4.extract_lane(scaleAt(scales), 0) * load<f32>(x));
     x += 4;
-    s0 += 2;
-    s1 += 2;
-    s2 += 2;
-    s3 += 2;
+    scales += 2;
     to += 4;
   }
 }
@@ -101,7 +89,10 @@ export function integerDot4<S>(
   for (;;) {
     while (blocks != 0) {
       const count = min(CHUNK, blocks);
-      multiplyScales(scales, s0, s1, s2, s3, scratch, count);
+      multiplyScales(scales, s0, scratch, count);
+      multiplyScales(scales, s1, scratch + ROW, count);
+      multiplyScales(scales, s2, scratch + 2 * ROW, count);
+      multiplyScales(scales, s3, scratch + 3 * ROW, count);
       let f = scratch;
       for (let i = count; i != 0; i--) {
         const x0 = v128.load(x), x1 = v128.load(x, 16), start = v128.load(x, START);

@@ -1,13 +1,18 @@
 // Four packed rows times one row of f32: codes become numbers in registers. `T`: i16 for f16, u16 for bf16, i8 for q8_0, u8 for q4_0.
 import { copyWords, fillWords } from "./move";
-import { fromF16 } from "./packed";
 import { codeBytes, fillUp } from "./packed-dot";
-import { highFour, lowFour } from "./packed-halves";
+import { scaleAt } from "./packed-floats";
+import { areSpecial, fromHalves, highFour, lowFour } from "./packed-halves";
 import { madd, sumLanes4 } from "./simd";
 
 /** Eight 16-bit codes times eight numbers, added to the sums. */
 function addEight<T>(w: v128, x: v128, y: v128, sums: v128): v128 {
-  return madd(highFour<T>(w), y, madd(lowFour<T>(w), x, sums));
+  if (isSigned<T>()) {
+    const special = areSpecial(w);
+    sums = madd(fromHalves(i32x4.extend_low_i16x8_s(w), special), x, sums);
+    return madd(fromHalves(i32x4.extend_high_i16x8_s(w), special), y, sums);
+  }
+  return madd(highFour(w), y, madd(lowFour(w), x, sums));
 }
 
 /** Lanes: rows b0 to b3 times x, where a code is all there is of a number. */
@@ -75,10 +80,10 @@ export function scaledDot4<T>(
   let left = width & 31, blocks = width >> 5;
   for (;;) {
     for (; blocks != 0; blocks--) {
-      c0 = madd(blockProduct<T>(b0, x), f32x4.splat(fromF16(load<u16>(s0))), c0);
-      c1 = madd(blockProduct<T>(b1, x), f32x4.splat(fromF16(load<u16>(s1))), c1);
-      c2 = madd(blockProduct<T>(b2, x), f32x4.splat(fromF16(load<u16>(s2))), c2);
-      c3 = madd(blockProduct<T>(b3, x), f32x4.splat(fromF16(load<u16>(s3))), c3);
+      c0 = madd(blockProduct<T>(b0, x), scaleAt(s0), c0);
+      c1 = madd(blockProduct<T>(b1, x), scaleAt(s1), c1);
+      c2 = madd(blockProduct<T>(b2, x), scaleAt(s2), c2);
+      c3 = madd(blockProduct<T>(b3, x), scaleAt(s3), c3);
       x += 128;
       b0 += codeBytes<T>();
       b1 += codeBytes<T>();

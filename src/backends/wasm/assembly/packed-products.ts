@@ -1,15 +1,15 @@
 // Few rows of x times packed weights, which are read once, in the order in which they lie.
-import { list, word } from "./command";
+import { word } from "./command";
 import { storeLanes } from "./dot";
+import { MATRIX_WORDS } from "./packed";
 import { DOT_SCRATCH } from "./packed-dot";
-import { firstWords } from "./packed-halves";
-import { DESCRIPTION, fourProducts } from "./packed-weights";
+import { fourProducts } from "./packed-weights";
 import { madd } from "./simd";
 import { silu } from "./swiglu";
 
 /** Words: weight; x, bytes between its rows, rows; columns, k; y, bytes between its rows; columns per tile; scratch of the threads; bias or 0. */
 export function packedRowsTile(command: usize, tile: u32, thread: u32): void {
-  const weight = list(command, 0), own = DESCRIPTION;
+  const own = MATRIX_WORDS;
   const x = word(command, own) as usize, xRow = word(command, own + 1) as usize, rows = word(command, own + 2);
   const columns = word(command, own + 3), k = word(command, own + 4), perTile = word(command, own + 7);
   const y = word(command, own + 5) as usize, yRow = word(command, own + 6) as usize, bias = word(command, own + 9) as usize;
@@ -18,15 +18,15 @@ export function packedRowsTile(command: usize, tile: u32, thread: u32): void {
   for (let n = tile * perTile; n < last; n += 4) {
     const left = last - n;
     for (let m: usize = 0; m < rows; m++) {
-      let value = fourProducts(weight, n, left, x + m * xRow, k, scratch);
-      if (bias != 0) value = f32x4.add(value, firstWords(bias + (n << 2), left));
+      let value = fourProducts(command, n, left, x + m * xRow, k, scratch);
+      if (bias != 0) value = f32x4.add(value, v128.load(bias + (n << 2)));
       storeLanes(y + m * yRow + (n << 2), value, left);
     }
   }
 }
 
 /** Words: weight; x, bytes between its rows, slots that share a row; columns, k; y, bytes between its rows; columns per tile; scratch of the threads; experts, E; factors. */
-const X: usize = DESCRIPTION, COLUMNS: usize = X + 3, Y: usize = X + 5, PER_TILE: usize = X + 7, SCRATCH: usize = X + 8, EXPERTS: usize = X + 9, FACTORS: usize = X + 11;
+const X: usize = MATRIX_WORDS, COLUMNS: usize = X + 3, Y: usize = X + 5, PER_TILE: usize = X + 7, SCRATCH: usize = X + 8, EXPERTS: usize = X + 9, FACTORS: usize = X + 11;
 
 /** One slot, some columns; 0 for an empty slot. */
 export function packedSlotLinearTile(command: usize, tile: u32, thread: u32): void {
@@ -42,7 +42,7 @@ export function packedSlotLinearTile(command: usize, tile: u32, thread: u32): vo
   }
   const x = (word(command, X) as usize) + (slot / word(command, X + 2)) * word(command, X + 1);
   for (let n = column; n < last; n += 4) {
-    storeLanes(y + (n << 2), fourProducts(list(command, 0), expert * columns + n, last - n, x, word(command, COLUMNS + 1), scratch), last - n);
+    storeLanes(y + (n << 2), fourProducts(command, expert * columns + n, last - n, x, word(command, COLUMNS + 1), scratch), last - n);
   }
 }
 
@@ -59,8 +59,8 @@ export function packedSlotGatedTile(command: usize, tile: u32, thread: u32): voi
   const last = min(columns, column + perTile), gate = 2 * expert * columns;
   for (let n = column; n < last; n += 4) {
     const left = last - n;
-    const gated = silu(fourProducts(list(command, 0), gate + n, left, x, k, scratch));
-    storeLanes(y + (n << 2), f32x4.mul(gated, fourProducts(list(command, 0), gate + columns + n, left, x, k, scratch)), left);
+    const gated = silu(fourProducts(command, gate + n, left, x, k, scratch));
+    storeLanes(y + (n << 2), f32x4.mul(gated, fourProducts(command, gate + columns + n, left, x, k, scratch)), left);
   }
 }
 
@@ -79,8 +79,8 @@ export function packedSlotDownTile(command: usize, tile: u32, thread: u32): void
     const x = (word(command, X) as usize) + slot * word(command, X + 1);
     for (let n = column; n < last; n += 4) {
       const left = last - n, to = y + (n << 2);
-      const product = fourProducts(list(command, 0), expert * columns + n, left, x, k, scratch);
-      storeLanes(to, madd(factor, product, firstWords(to, left)), left);
+      const product = fourProducts(command, expert * columns + n, left, x, k, scratch);
+      storeLanes(to, madd(factor, product, v128.load(to)), left);
     }
   }
 }

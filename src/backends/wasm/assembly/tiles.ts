@@ -1,6 +1,7 @@
 // From a command's code to the code that runs one tile of it.
 import * as codes from "../codes";
 import { adamWTile } from "./adam-w";
+import { appendTile } from "./append";
 import { attentionTile, mergeTile } from "./attention";
 import { attentionGradTile, meanTile, poolTile } from "./attention-grad";
 import { combineTile } from "./combine";
@@ -24,7 +25,7 @@ import { sortTile } from "./sort";
 import { stridedTile } from "./strided";
 import { swigluGradTile, swigluTile } from "./swiglu";
 import { topKTile } from "./top-k";
-import { appendTile, qkNormRopeTile, ropeTile } from "./turn";
+import { qkNormRopeTile, ropeTile } from "./turn";
 import { unaryTile } from "./unary";
 
 export function tile(command: usize, index: u32, thread: u32): void {
@@ -62,7 +63,7 @@ export function tile(command: usize, index: u32, thread: u32): void {
     case codes.QK_NORM_ROPE:
       return qkNormRopeTile(command, index);
     case codes.APPEND_KV:
-      return appendTile(command, index);
+      return appendTile(command, index, thread);
     case codes.ATTENTION:
       return attentionTile(command, index, thread);
     case codes.ATTENTION_MERGE:

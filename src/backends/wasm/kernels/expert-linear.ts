@@ -12,8 +12,9 @@ export const FEW_SLOTS = 16;
 export const expertLinear =
   (engine: Engine): Kernel<"expertLinear", void | typeof DECLINED> =>
   ([x, weight, experts], [y], { activations }) => {
-    if (isPackedView(weight)) return packedExpertLinear(engine, x, weight, experts, y, activations);
-    if (activations === "q8") return DECLINED;
+    if (isPackedView(weight) || activations === "q8") {
+      return packedExpertLinear(engine, x, weight, experts, y, activations);
+    }
     const [numExperts, outs, width] = weight.shape;
     const [rows, k] = experts.shape;
     const slots = rows * k;

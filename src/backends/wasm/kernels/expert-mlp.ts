@@ -20,10 +20,9 @@ import { FEW_SLOTS } from "./expert-linear.js";
 export const expertMlp =
   (engine: Engine): Kernel<"expertMlp", void | typeof DECLINED> =>
   ([x, gateUp, down, experts, weights], [y], { activations }) => {
-    if (isPackedView(gateUp) && isPackedView(down)) {
+    if (isPackedView(gateUp) || isPackedView(down) || activations === "q8") {
       return packedExpertMlp(engine, { x, gateUp, down, experts, weights, y }, activations);
     }
-    if (isPackedView(gateUp) || isPackedView(down) || activations === "q8") return DECLINED;
     const [rows, k] = experts.shape;
     const run = rows * k <= FEW_SLOTS ? bySlot : byExpert;
     const chunk = rowsAtOnce(rows, k * (x.shape[1] + down.shape[2]));

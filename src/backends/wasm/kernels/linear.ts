@@ -13,8 +13,7 @@ const FEW_ROWS = 16;
 export const linear =
   (engine: Engine): Kernels["linear"] =>
   ([x, weight, bias], [y], { activations }) => {
-    if (isPackedView(weight)) return packedLinear(engine, x, weight, bias, y, activations);
-    if (activations !== "f32") return DECLINED;
+    if (isPackedView(weight) || activations === "q8") return packedLinear(engine, x, weight, bias, y, activations);
     const { rows, width: columns } = rowsOf(y.shape);
     const { width: k } = rowsOf(x.shape);
     const added = bias === undefined ? 0 : engine.at(bias);
