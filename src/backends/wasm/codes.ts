@@ -107,6 +107,10 @@ export const PACKED_ROWS = 501;
 export const PACKED_SLOT_LINEAR = 502;
 export const PACKED_SLOT_GATED = 503;
 export const PACKED_SLOT_DOWN = 504;
+export const PACKED_MANY = 505;
+export const PACK_DECODED = 506;
+export const PACKED_GROUP_LINEAR = 507;
+export const PACKED_GROUP_GATED = 508;
 // a weight's scheme, where its products are of integers because x is rounded to codes of its own
 export const Q8_0_INTEGERS = 5;
 export const Q4_0_INTEGERS = 6;

@@ -2,7 +2,7 @@
 import { word } from "./command";
 import { Q4_0_INTEGERS, Q8_0, Q8_0_INTEGERS } from "../codes";
 import { decodeRow, encodeRow } from "./packed";
-import { scaleAt } from "./packed-floats";
+import { scaleOf } from "./packed-halves";
 import { endOf, firstOf } from "./rows";
 import { sumInts } from "./simd";
 
@@ -87,7 +87,7 @@ function roundRow<S>(x: usize, to: usize, width: u32, scratch: usize): void {
     const at = to + i * BLOCK_BYTES;
     const start = arrange<S>(scratch + (i << 5), at);
     v128.store(at, start, START);
-    const scale = f32x4.extract_lane(scaleAt(scales + (i << 1)), 0);
+    const scale = scaleOf(scales + (i << 1));
     store<f32>(at, scale, SCALE);
     store<i32>(at, sumInts(start), TOTAL);
     store<f32>(scalesOf(to, width) + (i << 2), scale);

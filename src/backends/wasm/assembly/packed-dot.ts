@@ -2,8 +2,7 @@
 // summed in f32. The integers are those of both builds.
 import { copyWords } from "./move";
 import { BLOCK_BYTES, START, scalesOf } from "./packed-activations";
-import { scaleAt } from "./packed-floats";
-import { areSpecial, fromHalves } from "./packed-halves";
+import { areSpecial, fromHalves, scaleOf } from "./packed-halves";
 import { madd, sumLanes4 } from "./simd";
 
 const NIBBLE: usize = memory.data<u16>([15]);
@@ -56,7 +55,7 @@ function multiplyScales(x: usize, scales: usize, to: usize, count: u32): void {
     to += 32;
   }
   for (let i = count & 7; i != 0; i--) {
-    store<f32>(to, f32x4.extract_lane(scaleAt(scales), 0) * load<f32>(x));
+    store<f32>(to, scaleOf(scales) * load<f32>(x));
     x += 4;
     scales += 2;
     to += 4;

@@ -1,8 +1,7 @@
 // Four packed rows times one row of f32: codes become numbers in registers. `T`: i16 for f16, u16 for bf16, i8 for q8_0, u8 for q4_0.
 import { copyWords, fillWords } from "./move";
 import { codeBytes, fillUp } from "./packed-dot";
-import { scaleAt } from "./packed-floats";
-import { areSpecial, fromHalves, highFour, lowFour } from "./packed-halves";
+import { areSpecial, fromHalves, highFour, lowFour, scaleOf } from "./packed-halves";
 import { madd, sumLanes4 } from "./simd";
 
 /** Eight 16-bit codes times eight numbers, added to the sums. */
@@ -80,10 +79,10 @@ export function scaledDot4<T>(
   let left = width & 31, blocks = width >> 5;
   for (;;) {
     for (; blocks != 0; blocks--) {
-      c0 = madd(blockProduct<T>(b0, x), scaleAt(s0), c0);
-      c1 = madd(blockProduct<T>(b1, x), scaleAt(s1), c1);
-      c2 = madd(blockProduct<T>(b2, x), scaleAt(s2), c2);
-      c3 = madd(blockProduct<T>(b3, x), scaleAt(s3), c3);
+      c0 = madd(blockProduct<T>(b0, x), f32x4.splat(scaleOf(s0)), c0);
+      c1 = madd(blockProduct<T>(b1, x), f32x4.splat(scaleOf(s1)), c1);
+      c2 = madd(blockProduct<T>(b2, x), f32x4.splat(scaleOf(s2)), c2);
+      c3 = madd(blockProduct<T>(b3, x), f32x4.splat(scaleOf(s3)), c3);
       x += 128;
       b0 += codeBytes<T>();
       b1 += codeBytes<T>();

@@ -1,5 +1,5 @@
 // Numbers stored in 16 bits, four or eight at a time, for inner loops.
-import { fromF16 } from "./packed-floats";
+import { fromF16, scaleAt } from "./packed-floats";
 
 // Constants of inner loops are read from memory: as constants of the code they would be made anew for each use.
 const SIGN_AND_REST: usize = memory.data<u32>([0x8fffe000, 0x8fffe000, 0x8fffe000, 0x8fffe000], 16);
@@ -28,4 +28,11 @@ export function lowFour(codes: v128): v128 {
 /** Numbers 4 to 7. */
 export function highFour(codes: v128): v128 {
   return i8x16.shuffle(i32x4.splat(0), codes, 8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31);
+}
+
+/** The number that one f16 stands for. */
+export function scaleOf(at: usize): f32 {
+  const bits = load<u16>(at) as u32, magnitude = bits & 0x7fff;
+  if (magnitude - 0x400 >= 0x7800) return f32x4.extract_lane(scaleAt(at), 0);
+  return reinterpret<f32>(((bits ^ magnitude) << 16) | ((magnitude << 13) + 0x38000000));
 }

@@ -16,6 +16,7 @@ import { transposeTile } from "./move";
 import { addRmsNormTile, rmsNormGradTile, rmsNormTile, sumPartsTile } from "./norm";
 import { quantizeTile } from "./packed";
 import { roundTile } from "./packed-activations";
+import { packDecodedTile, packedGroupGatedTile, packedGroupLinearTile, packedManyTile } from "./packed-groups";
 import { packedRowsTile, packedSlotDownTile, packedSlotGatedTile, packedSlotLinearTile } from "./packed-products";
 import { reduceColumnsTile, reduceRowsTile } from "./reduce";
 import { routeTile } from "./route";
@@ -138,6 +139,14 @@ export function tile(command: usize, index: u32, thread: u32): void {
       return packedSlotGatedTile(command, index, thread);
     case codes.PACKED_SLOT_DOWN:
       return packedSlotDownTile(command, index, thread);
+    case codes.PACKED_MANY:
+      return packedManyTile(command, index, thread);
+    case codes.PACK_DECODED:
+      return packDecodedTile(command, index, thread);
+    case codes.PACKED_GROUP_LINEAR:
+      return packedGroupLinearTile(command, index, thread);
+    case codes.PACKED_GROUP_GATED:
+      return packedGroupGatedTile(command, index, thread);
     default:
       unreachable();
   }
