@@ -2,7 +2,7 @@
 // summed in f32. The integers are those of both builds.
 import { copyWords } from "./move";
 import { BLOCK_BYTES, START, scalesOf } from "./packed-activations";
-import { areSpecial, fromHalves, scaleOf } from "./packed-halves";
+import { fromHalves, scaleOf, specialOf } from "./packed-halves";
 import { madd, sumLanes4 } from "./simd";
 
 const NIBBLE: usize = memory.data<u16>([15]);
@@ -47,7 +47,7 @@ export const DOT_SCRATCH: usize = 5 * ROW;
 /** The scales of `count` blocks of a row times those of x. */
 function multiplyScales(x: usize, scales: usize, to: usize, count: u32): void {
   for (let i = count >> 3; i != 0; i--) {
-    const codes = v128.load(scales), special = areSpecial(codes);
+    const codes = v128.load(scales), special = v128.any_true(specialOf(codes));
     v128.store(to, f32x4.mul(fromHalves(i32x4.extend_low_i16x8_s(codes), special), v128.load(x)));
     v128.store(to, f32x4.mul(fromHalves(i32x4.extend_high_i16x8_s(codes), special), v128.load(x, 16)), 16);
     x += 32;

@@ -8,16 +8,20 @@ const MAGNITUDE: usize = memory.data<u64>([0x7fff7fff7fff7fff, 0x7fff7fff7fff7ff
 const LEAST: usize = memory.data<u64>([0x0400040004000400, 0x0400040004000400], 16);
 const NORMALS: usize = memory.data<u64>([0x7800780078007800, 0x7800780078007800], 16);
 
-/** Whether one of eight f16 is zero, subnormal, infinite or NaN. */
-export function areSpecial(codes: v128): bool {
+/** All bits where one of eight f16 is zero, subnormal, infinite or NaN. */
+export function specialOf(codes: v128): v128 {
   const steps = i16x8.sub(v128.and(codes, v128.load(MAGNITUDE)), v128.load(LEAST));
-  return v128.any_true(i16x8.ge_u(steps, v128.load(NORMALS)));
+  return i16x8.ge_u(steps, v128.load(NORMALS));
 }
 
-/** What four f16 stand for, each in a lane with its sign repeated above it; only those that are `special` need the long way. */
-export function fromHalves(codes: v128, special: bool): v128 {
-  if (special) return fromF16(v128.and(codes, i32x4.splat(0xffff)));
+/** What four f16 stand for that are not special, each in a lane with its sign repeated above it. */
+export function normalHalves(codes: v128): v128 {
   return i32x4.add(v128.and(i32x4.shl(codes, 13), v128.load(SIGN_AND_REST)), v128.load(REBIAS));
+}
+
+/** What four f16 stand for, given like that. */
+export function fromHalves(codes: v128, special: bool): v128 {
+  return special ? fromF16(v128.and(codes, i32x4.splat(0xffff))) : normalHalves(codes);
 }
 
 /** Numbers 0 to 3 of eight codes of bf16, which are their upper halves. */
