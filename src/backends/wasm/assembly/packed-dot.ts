@@ -77,9 +77,13 @@ export function fillUp(to: usize, codes: usize, words: u32): usize {
   return to;
 }
 
-/** Lanes: rows b0 to b3 (scales s0 to s3) times the rounded row x. */
+/**
+ * Lanes: rows b0 to b3 (scales s0 to s3) times the rounded row x. Meanwhile as many bytes from `ahead` on are fetched as four rows have, a
+ * cache line every `aheadStep` bytes; a step of 0 fetches nothing. `scratch`: DOT_SCRATCH bytes.
+ */
 export function integerDot4<S>(
   x: usize, width: u32, b0: usize, b1: usize, b2: usize, b3: usize, s0: usize, s1: usize, s2: usize, s3: usize, scratch: usize,
+  ahead: usize, aheadStep: usize,
 ): v128 {
   let c0 = f32x4.splat(0), c1 = c0, c2 = c0, c3 = c0;
   // Read from memory, or it would be made anew for each block.
@@ -102,6 +106,9 @@ export function integerDot4<S>(
         c1 = addBlock<S>(b1, x0, x1, x2, x3, start, mask, v128.load_splat<f32>(f, ROW), c1);
         c2 = addBlock<S>(b2, x0, x1, x2, x3, start, mask, v128.load_splat<f32>(f, 2 * ROW), c2);
         c3 = addBlock<S>(b3, x0, x1, x2, x3, start, mask, v128.load_splat<f32>(f, 3 * ROW), c3);
+        load<u32>(ahead);
+        if (isSigned<S>()) load<u32>(ahead + aheadStep);
+        ahead += isSigned<S>() ? 2 * aheadStep : aheadStep;
         x += BLOCK_BYTES;
         b0 += codeBytes<S>();
         b1 += codeBytes<S>();
