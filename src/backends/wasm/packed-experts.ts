@@ -10,6 +10,7 @@ import {
 } from "./codes.js";
 import type { Engine } from "./engine.js";
 import {
+  FEW_SLOTS,
   ITEM_SLOTS,
   columnsOfSlot,
   columnsPerTile,
@@ -30,9 +31,6 @@ import {
   type Weight,
 } from "./packed-products.js";
 
-/** Up to so many slots, grouping them gains nothing: most have an expert of their own. */
-const FEW_SLOTS = 16;
-
 /** y[r, j] = W[experts[r, j]] x[r] (or x[r, j]). */
 export function packedExpertLinear(
   engine: Engine,
@@ -48,37 +46,53 @@ export function packedExpertLinear(
   if (slots === 0 || outs === 0) return;
   const packed = weightOf(engine, weight, activations);
   const given = x.shape.length === 2 ? rows : slots;
-  if (slots > FEW_SLOTS) {
-    const across = acrossOf(outs, packed, slots, numExperts);
-    const threadBytes = productBytes(packed, across);
-    const [forRows, forThreads] = roundBytes(engine, packed, given);
-    const [rounded, scratch, group] = engine.scratch(
-      forRows,
-      Math.max(forThreads, threadBytes * engine.threads),
-      groupBytes(slots, numExperts),
-    );
-    const from = round(engine, packed, engine.at(x), given, rounded, scratch);
-    const groups = groupSlots(engine, group, engine.at(experts), slots, numExperts, slots / given);
-    const sizes = [outs, packed.width, engine.at(y), outs * 4, across, scratch, threadBytes];
-    const words = [
-      ...packed.words,
-      from,
-      packed.rowBytes,
-      groups.sources,
-      ...sizes,
-      groups.order,
-      numExperts,
-      groups.items,
-    ];
-    engine.launch(PACKED_GROUP_LINEAR, maxItems(slots, numExperts) * Math.ceil(outs / across), words);
-    return;
-  }
-  const [rounded, scratch, sums] = engine.scratch(...roundBytes(engine, packed, given), DOT_SCRATCH * engine.threads);
-  const from = round(engine, packed, engine.at(x), given, rounded, scratch);
-  const each = columnsOfSlot(outs, packed.width * packed.effort);
-  const result = [engine.at(y), outs * 4, each, sums, engine.at(experts), numExperts];
-  const words = [...packed.words, from, packed.rowBytes, slots / given, outs, packed.width, ...result];
-  engine.launch(PACKED_SLOT_LINEAR, slots * Math.ceil(outs / each), words);
+  const places: Places = {
+    x: engine.at(x),
+    given,
+    experts: engine.at(experts),
+    slots,
+    numExperts,
+    outs,
+    y: engine.at(y),
+  };
+  (slots <= FEW_SLOTS ? linearBySlot : linearByExpert)(engine, packed, places);
+}
+
+/** Addresses and sizes; `given`: rows of x. */
+interface Places {
+  readonly x: number;
+  readonly given: number;
+  readonly experts: number;
+  readonly slots: number;
+  readonly numExperts: number;
+  readonly outs: number;
+  readonly y: number;
+}
+
+function linearBySlot(engine: Engine, weight: Weight, places: Places): void {
+  const { x, given, experts, slots, numExperts, outs, y } = places;
+  const [rounded, scratch, sums] = engine.scratch(...roundBytes(engine, weight, given), DOT_SCRATCH * engine.threads);
+  const from = round(engine, weight, x, given, rounded, scratch);
+  const each = columnsOfSlot(outs, weight.width * weight.effort);
+  const sizes = [slots / given, outs, weight.width, y, outs * 4, each, sums, experts, numExperts];
+  engine.launch(PACKED_SLOT_LINEAR, slots * Math.ceil(outs / each), [...weight.words, from, weight.rowBytes, ...sizes]);
+}
+
+function linearByExpert(engine: Engine, weight: Weight, places: Places): void {
+  const { x, given, experts, slots, numExperts, outs, y } = places;
+  const across = acrossOf(outs, weight, slots, numExperts);
+  const threadBytes = productBytes(weight, across);
+  const [forRows, forThreads] = roundBytes(engine, weight, given);
+  const [rounded, scratch, group] = engine.scratch(
+    forRows,
+    Math.max(forThreads, threadBytes * engine.threads),
+    groupBytes(slots, numExperts),
+  );
+  const from = round(engine, weight, x, given, rounded, scratch);
+  const { sources, order, items } = groupSlots(engine, group, experts, slots, numExperts, slots / given);
+  const sizes = [sources, outs, weight.width, y, outs * 4, across, scratch, threadBytes, order, numExperts, items];
+  const tiles = maxItems(slots, numExperts) * Math.ceil(outs / across);
+  engine.launch(PACKED_GROUP_LINEAR, tiles, [...weight.words, from, weight.rowBytes, ...sizes]);
 }
 
 /** The operands of expertMlp. */

@@ -1,7 +1,7 @@
 // y = x W^T + b. Few rows read each weight once, where it lies; many are worth packing it.
 import { rowsOf } from "../../../core/shape.js";
 import { isPackedView } from "../../../core/view.js";
-import { DECLINED, type Kernels } from "../../backend.js";
+import type { Kernels } from "../../backend.js";
 import { GEMM_ROWS } from "../codes.js";
 import { perTile, type Engine } from "../engine.js";
 import { packedLinear } from "../packed-products.js";
