@@ -42,6 +42,12 @@ export const SHIFT_RIGHT = 165;
 export const F32 = 0;
 export const I32 = 1;
 export const U32 = 2;
+// how rows of numbers are stored: as they are, or packed by a scheme
+export const PLAIN = 0;
+export const Q8_0 = 1;
+export const Q4_0 = 2;
+export const F16 = 3;
+export const BF16 = 4;
 
 // rows and elements: 200 and up
 export const UNARY = 200;
@@ -94,3 +100,17 @@ export const GROUP_GATED = 407;
 export const GROUP_INPUT_GRAD = 408;
 export const GROUP_WEIGHT_GRAD = 409;
 export const ROUTE = 410;
+
+// products with packed weights: 500 and up
+export const ROUND_ROWS = 500;
+export const PACKED_ROWS = 501;
+export const PACKED_SLOT_LINEAR = 502;
+export const PACKED_SLOT_GATED = 503;
+export const PACKED_SLOT_DOWN = 504;
+export const PACKED_MANY = 505;
+export const PACK_DECODED = 506;
+export const PACKED_GROUP_LINEAR = 507;
+export const PACKED_GROUP_GATED = 508;
+// a weight's scheme, where its products are of integers because x is rounded to codes of its own
+export const Q8_0_INTEGERS = 5;
+export const Q4_0_INTEGERS = 6;

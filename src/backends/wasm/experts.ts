@@ -2,6 +2,9 @@
 import { COMBINE, GROUP } from "./codes.js";
 import { perTile, type Engine } from "./engine.js";
 
+/** Up to so many slots, grouping them gains nothing: most have an expert of their own. */
+export const FEW_SLOTS = 16;
+
 /** Slots of one expert that a tile takes at most. */
 export const ITEM_SLOTS = 64;
 

@@ -51,7 +51,11 @@ export async function wasm({ threads, build, worker }: WasmOptions = {}): Promis
       ...(compiled.why === "" ? {} : { whyNotRelaxed: compiled.why }),
       maxMemoryBytes: linear.pages * 65536,
     },
-    features: { accuracy: "ieee", maxBufferBytes: (linear.pages - 2) * 65536, schemes: { q8_0: "plain" } },
+    features: {
+      accuracy: "ieee",
+      maxBufferBytes: (linear.pages - 2) * 65536,
+      schemes: { f16: "plain", bf16: "plain", q8_0: "plain", q4_0: "plain" },
+    },
     memory,
     kernels: kernelsOf(engine),
     compile: (commands) => compileProgram(memory, count, exports.replay, commands),

@@ -1,16 +1,23 @@
-// The launches that encode and decode rows of q8_0, the one scheme that this backend lists, in plain order.
-import { rowsOf, type Shape } from "../../core/shape.js";
-import type { PackedView } from "../../core/view.js";
-import { GATHER_PACKED, QUANTIZE } from "./codes.js";
+// Rows as they are or packed, in plain order: how commands describe them, and the launches that encode and decode them.
+import { rowsOf } from "../../core/shape.js";
+import { isPackedView, type Matrix, type PackedView, type SchemeName } from "../../core/view.js";
+import { BF16, F16, GATHER_PACKED, PLAIN, Q4_0, Q8_0, QUANTIZE } from "./codes.js";
 import { perTile, type Engine } from "./engine.js";
+
+/** The schemes that this backend lists, as commands name them. */
+export const schemeCodes: Readonly<Record<SchemeName, number>> = { f16: F16, bf16: BF16, q8_0: Q8_0, q4_0: Q4_0 };
 
 /** Numbers encoded at a time: whole words of codes and of scales (assembly/packed.ts). */
 const PIECE = 2048;
-const SCRATCH_BYTES = 192;
+/** What a thread needs to encode: a block of numbers and its codes. */
+export const ENCODE_BYTES = 192;
 
-/** Words of codes and of scales in a row of `width` numbers. */
-function wordsPerRow(width: number): readonly [codes: number, scales: number] {
-  return [Math.ceil(width / 4), Math.ceil(Math.ceil(width / 32) / 2)];
+/** How commands describe a matrix: where its codes and its scales begin, words of each in a row, and the scheme (assembly/packed.ts). */
+export function matrixWords(engine: Engine, matrix: Matrix): number[] {
+  if (!isPackedView(matrix)) return [engine.at(matrix), 0, rowsOf(matrix.shape).width, 0, PLAIN];
+  const [codes, scales] = matrix.parts;
+  const [scale, perRow] = matrix.parts.length === 1 ? [0, 0] : [engine.at(scales), scales.shape[1]];
+  return [engine.at(codes), scale, codes.shape[1], perRow, schemeCodes[matrix.scheme]];
 }
 
 /** Which rows are decoded: each of `pieces` packed ones, out of `count` or, where indices are given, by these out of `tableRows`. */
@@ -23,46 +30,23 @@ export interface Wanted {
 }
 
 /** Decodes rows to `y`, an address. An index that is no row gives zeros. */
-export function decodeRows(
-  engine: Engine,
-  { parts: [codes, scales], shape }: PackedView,
-  { tableRows, pieces, count, indices }: Wanted,
-  y: number,
-): void {
-  const { width } = rowsOf(shape);
+export function decodeRows(engine: Engine, x: PackedView, wanted: Wanted, y: number): void {
+  const { tableRows, pieces, count, indices } = wanted;
+  const { width } = rowsOf(x.shape);
   const items = count * pieces;
   if (items * width === 0) return;
   const tile = perTile(items, 4 * width);
-  engine.launch(GATHER_PACKED, Math.ceil(items / tile), [
-    engine.at(codes),
-    engine.at(scales),
-    tableRows,
-    indices,
-    count,
-    y,
-    pieces,
-    width,
-    ...wordsPerRow(width),
-    tile,
-  ]);
+  const words = [...matrixWords(engine, x), tableRows, indices, count, y, pieces, width, tile];
+  engine.launch(GATHER_PACKED, Math.ceil(items / tile), words);
 }
 
-/** Encodes `x`, the address of numbers of `shape`. */
-export function encodeRows(engine: Engine, x: number, shape: Shape, { parts: [codes, scales] }: PackedView): void {
-  const { rows, width } = rowsOf(shape);
+/** Encodes as many numbers as `y` has, from the address x on. */
+export function encodeRows(engine: Engine, x: number, y: PackedView): void {
+  const { rows, width } = rowsOf(y.shape);
   const items = rows * Math.ceil(width / PIECE);
   if (items === 0) return;
-  const [scratch] = engine.scratch(SCRATCH_BYTES * engine.threads);
+  const [scratch] = engine.scratch(ENCODE_BYTES * engine.threads);
   const tile = perTile(items, 8 * Math.min(width, PIECE));
-  engine.launch(QUANTIZE, Math.ceil(items / tile), [
-    x,
-    engine.at(codes),
-    engine.at(scales),
-    rows,
-    width,
-    ...wordsPerRow(width),
-    tile,
-    scratch,
-    SCRATCH_BYTES,
-  ]);
+  const words = [...matrixWords(engine, y), x, rows, width, tile, scratch, ENCODE_BYTES];
+  engine.launch(QUANTIZE, Math.ceil(items / tile), words);
 }

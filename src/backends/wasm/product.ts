@@ -1,5 +1,5 @@
 // The launches of a dense product C = A B, for operands stored either way round.
-import { GEMM, PACK } from "./codes.js";
+import { GEMM, PACK, PACK_DECODED } from "./codes.js";
 import { perTile, type Engine } from "./engine.js";
 
 /** One operand, or the result: address, and bytes between rows, between columns, between the matrices of a batch. */
@@ -8,6 +8,11 @@ export interface Plane {
   readonly row: number;
   readonly column: number;
   readonly batch: number;
+}
+
+/** A second operand [columns, k] that is packed by a scheme: how commands describe it. */
+export interface PackedPlane {
+  readonly words: readonly number[];
 }
 
 export interface Sizes {
@@ -30,7 +35,7 @@ const MAX_PACKED_BYTES = 2 ** 25;
 export function product(
   engine: Engine,
   a: Plane,
-  b: Plane,
+  b: Plane | PackedPlane,
   c: Plane,
   { batch, rows, columns, k }: Sizes,
   bias: number,
@@ -39,7 +44,7 @@ export function product(
   const panelBytes = Math.max(1, k) * PANEL * 4;
   const panels = Math.ceil(columns / PANEL);
   const panelsAtOnce = Math.max(BLOCK_COLUMNS / PANEL, Math.floor(MAX_PACKED_BYTES / (panelBytes * batch)));
-  const threadBytes = BLOCK_ROWS * DEPTH * 4 + PANEL * 6 * 4;
+  const threadBytes = Math.max(BLOCK_ROWS * DEPTH * 4 + PANEL * 6 * 4, "words" in b ? panelBytes : 0);
   const [packed, scratch] = engine.scratch(
     Math.min(panels, panelsAtOnce) * panelBytes * batch,
     threadBytes * engine.threads,
@@ -49,17 +54,13 @@ export function product(
     const count = Math.min(columns - column, panelsAtOnce * PANEL);
     const perPack = perTile(Math.ceil(count / PANEL), k * PANEL);
     const packs = Math.ceil(Math.ceil(count / PANEL) / perPack);
-    engine.launch(PACK, packs * batch, [
-      b.at + column * b.column,
-      packed,
-      count,
-      k,
-      b.column,
-      b.row,
-      b.batch,
-      perPack,
-      packs,
-    ]);
+    if ("words" in b) {
+      const words = [...b.words, packed, column, count, k, perPack, scratch, threadBytes];
+      engine.launch(PACK_DECODED, packs, words);
+    } else {
+      const words = [b.at + column * b.column, packed, count, k, b.column, b.row, b.batch, perPack, packs];
+      engine.launch(PACK, packs * batch, words);
+    }
     const blocks = Math.ceil(rows / BLOCK_ROWS) * Math.ceil(count / BLOCK_COLUMNS);
     const words = [
       a.at,

@@ -104,7 +104,7 @@ export function slotDownTile(command: usize, tile: u32): void {
 }
 
 /** Rows `sources` of x times all `columns` rows of b, into rows `targets` of y, or one after the other where that is 0. */
-function groupProduct(
+export function groupProduct(
   x: usize, xRow: usize, sources: usize, count: u32, b: usize, bRow: usize, columns: u32, k: u32, y: usize, yRow: usize, targets: usize,
 ): void {
   const atOnce = rowsAtOnce(bRow);

@@ -3,7 +3,7 @@ import { F32 } from "../codes";
 import { addRun } from "./binary";
 import { word } from "./command";
 import { copyWords, fillWords } from "./move";
-import { decodeQ8Row } from "./packed";
+import { codesOf, decodeRow, scalesOf, schemeOf } from "./packed";
 
 /** Words: table, its rows, indices, how many, y, words of a row; indices and columns per tile, tiles across. */
 export function gatherTile(command: usize, tile: u32): void {
@@ -25,23 +25,23 @@ export function gatherTile(command: usize, tile: u32): void {
 }
 
 /**
- * A row of the table may be several packed rows. Words: codes, scales, rows of the table, indices or 0 for all rows in order, how many, y;
- * packed rows in a row of the table, numbers in a packed row; words of codes and of scales in it; packed rows per tile.
+ * A row of the table may be several packed rows. Words: the matrix; rows of the table, indices or 0 for all rows in order, how many, y;
+ * packed rows in a row of the table, numbers in a packed row, packed rows per tile.
  */
 export function gatherPackedTile(command: usize, tile: u32): void {
-  const tableRows = word(command, 2), indices = word(command, 3) as usize;
-  const pieces = word(command, 6), width = word(command, 7), perTile = word(command, 10);
-  const codeBytes = (word(command, 8) as usize) << 2, scaleBytes = (word(command, 9) as usize) << 2;
+  const tableRows = word(command, 5), indices = word(command, 6) as usize;
+  const pieces = word(command, 9), width = word(command, 10), perTile = word(command, 11);
+  const scheme = schemeOf(command, 0);
   const rowBytes = (width as usize) << 2;
   const first = tile * perTile;
-  const last = min(word(command, 4) * pieces, first + perTile);
-  let y = (word(command, 5) as usize) + first * rowBytes;
+  const last = min(word(command, 7) * pieces, first + perTile);
+  let y = (word(command, 8) as usize) + first * rowBytes;
   for (let item = first; item < last; item++) {
     const slot = item / pieces;
     const row = indices != 0 ? load<u32>(indices + (slot << 2)) : slot;
     if (row < tableRows) {
       const packed = row * pieces + (item - slot * pieces);
-      decodeQ8Row((word(command, 0) as usize) + packed * codeBytes, (word(command, 1) as usize) + packed * scaleBytes, y, width);
+      decodeRow(scheme, codesOf(command, 0, packed), scalesOf(command, 0, packed), y, width);
     } else {
       fillWords(y, 0, width);
     }

@@ -1,6 +1,7 @@
 // From a command's code to the code that runs one tile of it.
 import * as codes from "../codes";
 import { adamWTile } from "./adam-w";
+import { appendTile } from "./append";
 import { attentionTile, mergeTile } from "./attention";
 import { attentionGradTile, meanTile, poolTile } from "./attention-grad";
 import { combineTile } from "./combine";
@@ -14,6 +15,9 @@ import { groupTile, rankTile } from "./group";
 import { transposeTile } from "./move";
 import { addRmsNormTile, rmsNormGradTile, rmsNormTile, sumPartsTile } from "./norm";
 import { quantizeTile } from "./packed";
+import { roundTile } from "./packed-activations";
+import { packDecodedTile, packedGroupGatedTile, packedGroupLinearTile, packedManyTile } from "./packed-groups";
+import { packedRowsTile, packedSlotDownTile, packedSlotGatedTile, packedSlotLinearTile } from "./packed-products";
 import { reduceColumnsTile, reduceRowsTile } from "./reduce";
 import { routeTile } from "./route";
 import { scanColumnsTile, scanOffsetsTile, scanRowsTile } from "./scan";
@@ -22,7 +26,7 @@ import { sortTile } from "./sort";
 import { stridedTile } from "./strided";
 import { swigluGradTile, swigluTile } from "./swiglu";
 import { topKTile } from "./top-k";
-import { appendTile, qkNormRopeTile, ropeTile } from "./turn";
+import { qkNormRopeTile, ropeTile } from "./turn";
 import { unaryTile } from "./unary";
 
 export function tile(command: usize, index: u32, thread: u32): void {
@@ -60,7 +64,7 @@ export function tile(command: usize, index: u32, thread: u32): void {
     case codes.QK_NORM_ROPE:
       return qkNormRopeTile(command, index);
     case codes.APPEND_KV:
-      return appendTile(command, index);
+      return appendTile(command, index, thread);
     case codes.ATTENTION:
       return attentionTile(command, index, thread);
     case codes.ATTENTION_MERGE:
@@ -125,6 +129,24 @@ export function tile(command: usize, index: u32, thread: u32): void {
       return attentionGradTile(command, index, thread, false);
     case codes.ATTENTION_POOL:
       return poolTile(command, index);
+    case codes.ROUND_ROWS:
+      return roundTile(command, index, thread);
+    case codes.PACKED_ROWS:
+      return packedRowsTile(command, index, thread);
+    case codes.PACKED_SLOT_LINEAR:
+      return packedSlotLinearTile(command, index, thread);
+    case codes.PACKED_SLOT_GATED:
+      return packedSlotGatedTile(command, index, thread);
+    case codes.PACKED_SLOT_DOWN:
+      return packedSlotDownTile(command, index, thread);
+    case codes.PACKED_MANY:
+      return packedManyTile(command, index, thread);
+    case codes.PACK_DECODED:
+      return packDecodedTile(command, index, thread);
+    case codes.PACKED_GROUP_LINEAR:
+      return packedGroupLinearTile(command, index, thread);
+    case codes.PACKED_GROUP_GATED:
+      return packedGroupGatedTile(command, index, thread);
     default:
       unreachable();
   }

@@ -159,23 +159,3 @@ function turnNeighbours(x: usize, y: usize, cosines: usize, half: u32, back: boo
 function zeroTurn(x: usize, y: usize, turned: u32): void {
   for (let i: u32 = 0; i < turned; i++) store<f32>(y + (i << 2), load<f32>(x + (i << 2)) * 0);
 }
-
-/**
- * Words: k, v, slots, pools of keys and of values, tokens, slots of a pool, bytes of a row, bytes per tile. A tile copies some columns of
- * all tokens, in order: of equal slots the last stays.
- */
-export function appendTile(command: usize, tile: u32): void {
-  const slots = word(command, 2) as usize;
-  const tokens = word(command, 5), count = word(command, 6);
-  const bytes = word(command, 7) as usize, perTile = word(command, 8) as usize;
-  const first = tile * perTile;
-  const size = min(perTile, bytes - first);
-  for (let which: usize = 0; which < 2; which++) {
-    const from = (word(command, which) as usize) + first;
-    const to = (word(command, 3 + which) as usize) + first;
-    for (let token: u32 = 0; token < tokens; token++) {
-      const slot = load<i32>(slots + (token << 2));
-      if (slot >= 0 && (slot as u32) < count) memory.copy(to + (slot as usize) * bytes, from + (token as usize) * bytes, size);
-    }
-  }
-}

@@ -1,24 +1,21 @@
-// Copies each token's keys and values into its slot of the pools; tiles are columns, so that of equal slots the last stays.
+// Writes each token's keys and values into its slot of the pools, encoding them where a pool is packed.
 import { sizeOf } from "../../../core/shape.js";
-import { isPackedView } from "../../../core/view.js";
-import { DECLINED, type Kernels } from "../../backend.js";
+import type { Kernels } from "../../backend.js";
 import { APPEND_KV } from "../codes.js";
 import { perTile, type Engine } from "../engine.js";
-
-/** Bytes that tiles take together: a cache line, which no two threads should write. */
-const PIECE = 64;
+import { ENCODE_BYTES, matrixWords } from "../packed-rows.js";
 
 export const appendKV =
   (engine: Engine): NonNullable<Kernels["appendKV"]> =>
   ([k, v, slots], [kPool, vPool]) => {
-    if (isPackedView(kPool) || isPackedView(vPool)) return DECLINED;
     const tokens = sizeOf(slots.shape);
-    const bytes = sizeOf(kPool.shape.slice(1)) * 4;
-    const pieces = Math.ceil(bytes / PIECE);
-    const step = perTile(pieces, 2 * tokens * (PIECE / 4)) * PIECE;
-    engine.launch(APPEND_KV, Math.ceil(bytes / step), [
-      ...[k, v, slots, kPool, vPool].map((view) => engine.at(view)),
-      ...[tokens, kPool.shape[0], bytes, step],
+    const [, heads, size] = kPool.shape;
+    const step = perTile(heads, 2 * tokens * size);
+    const [scratch] = engine.scratch(ENCODE_BYTES * engine.threads);
+    engine.launch(APPEND_KV, Math.ceil(heads / step), [
+      ...[...matrixWords(engine, kPool), engine.at(k), kPool.shape[0]],
+      ...[...matrixWords(engine, vPool), engine.at(v), vPool.shape[0]],
+      ...[engine.at(slots), tokens, heads, size, step, scratch, ENCODE_BYTES],
     ]);
     return undefined;
   };

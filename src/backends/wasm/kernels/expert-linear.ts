@@ -1,17 +1,17 @@
 // y[r, j] = W[experts[r, j]] x[r] (or x[r, j]): few slots one by one, many grouped by expert.
 import { isPackedView } from "../../../core/view.js";
-import { DECLINED, type Kernel } from "../../backend.js";
+import type { Kernel } from "../../backend.js";
 import { GROUP_LINEAR, SLOT_LINEAR } from "../codes.js";
 import type { Engine } from "../engine.js";
-import { columnsOfSlot, columnsPerTile, groupBytes, groupSlots, maxItems } from "../experts.js";
-
-/** Up to so many slots, grouping them gains nothing: most have an expert of their own. */
-export const FEW_SLOTS = 16;
+import { FEW_SLOTS, columnsOfSlot, columnsPerTile, groupBytes, groupSlots, maxItems } from "../experts.js";
+import { packedExpertLinear } from "../packed-experts.js";
 
 export const expertLinear =
-  (engine: Engine): Kernel<"expertLinear", void | typeof DECLINED> =>
+  (engine: Engine): Kernel<"expertLinear", void> =>
   ([x, weight, experts], [y], { activations }) => {
-    if (isPackedView(weight) || activations === "q8") return DECLINED;
+    if (isPackedView(weight) || activations === "q8") {
+      return packedExpertLinear(engine, x, weight, experts, y, activations);
+    }
     const [numExperts, outs, width] = weight.shape;
     const [rows, k] = experts.shape;
     const slots = rows * k;

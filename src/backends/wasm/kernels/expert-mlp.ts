@@ -1,10 +1,11 @@
 // y[r] = sum over slots j of weights[r, j] * down[e](silu(gate[e] x) * up[e] x), e = experts[r, j]; gateUp holds gate's rows, then up's. Few
 // slots go one by one, so that the cost follows the experts that are visited, not those that exist; many are grouped by expert.
 import { isPackedView, type View } from "../../../core/view.js";
-import { DECLINED, type Kernel } from "../../backend.js";
+import type { Kernel } from "../../backend.js";
 import { GROUP_GATED, GROUP_LINEAR, SLOT_DOWN, SLOT_GATED } from "../codes.js";
 import type { Engine } from "../engine.js";
 import {
+  FEW_SLOTS,
   ITEM_SLOTS,
   columnsOfSlot,
   columnsPerTile,
@@ -14,12 +15,14 @@ import {
   maxItems,
   rowsAtOnce,
 } from "../experts.js";
-import { FEW_SLOTS } from "./expert-linear.js";
+import { packedExpertMlp } from "../packed-experts.js";
 
 export const expertMlp =
-  (engine: Engine): Kernel<"expertMlp", void | typeof DECLINED> =>
+  (engine: Engine): Kernel<"expertMlp", void> =>
   ([x, gateUp, down, experts, weights], [y], { activations }) => {
-    if (isPackedView(gateUp) || isPackedView(down) || activations === "q8") return DECLINED;
+    if (isPackedView(gateUp) || isPackedView(down) || activations === "q8") {
+      return packedExpertMlp(engine, { x, gateUp, down, experts, weights, y }, activations);
+    }
     const [rows, k] = experts.shape;
     const run = rows * k <= FEW_SLOTS ? bySlot : byExpert;
     const chunk = rowsAtOnce(rows, k * (x.shape[1] + down.shape[2]));

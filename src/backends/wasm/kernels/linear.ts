@@ -1,9 +1,10 @@
 // y = x W^T + b. Few rows read each weight once, where it lies; many are worth packing it.
 import { rowsOf } from "../../../core/shape.js";
 import { isPackedView } from "../../../core/view.js";
-import { DECLINED, type Kernels } from "../../backend.js";
+import type { Kernels } from "../../backend.js";
 import { GEMM_ROWS } from "../codes.js";
 import { perTile, type Engine } from "../engine.js";
+import { packedLinear } from "../packed-products.js";
 import { product } from "../product.js";
 
 /** Up to so many rows of x, packing a weight costs more than it saves. */
@@ -12,7 +13,7 @@ const FEW_ROWS = 16;
 export const linear =
   (engine: Engine): Kernels["linear"] =>
   ([x, weight, bias], [y], { activations }) => {
-    if (isPackedView(weight) || activations !== "f32") return DECLINED;
+    if (isPackedView(weight) || activations === "q8") return packedLinear(engine, x, weight, bias, y, activations);
     const { rows, width: columns } = rowsOf(y.shape);
     const { width: k } = rowsOf(x.shape);
     const added = bias === undefined ? 0 : engine.at(bias);

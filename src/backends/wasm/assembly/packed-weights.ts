@@ -1,0 +1,35 @@
+// Rows of a weight, packed or not, as commands describe it (packed.ts), times rows of x. All rows are counted through, those of expert e after
+// those of e - 1. A scheme of INTEGERS says that x is rounded (packed-activations.ts).
+import { BF16, F16, Q4_0, Q4_0_INTEGERS, Q8_0, Q8_0_INTEGERS } from "../codes";
+import { dot4 } from "./dot";
+import { codesOf, scalesOf, schemeOf } from "./packed";
+import { integerDot4 } from "./packed-dot";
+import { floatDot4, scaledDot4 } from "./packed-float-dot";
+
+const PAGE: usize = 4096;
+
+/** Products of `left`, at most four, rows from `row` on with a row of x; the last lanes repeat the first of them. `scratch`: DOT_SCRATCH bytes. */
+export function fourProducts(command: usize, row: u32, left: u32, x: usize, width: u32, scratch: usize): v128 {
+  const i = row + u32(left > 1), j = row + (left > 2 ? 2 : 0), l = row + (left > 3 ? 3 : 0);
+  const b0 = codesOf(command, 0, row), b1 = codesOf(command, 0, i), b2 = codesOf(command, 0, j), b3 = codesOf(command, 0, l);
+  const s0 = scalesOf(command, 0, row), s1 = scalesOf(command, 0, i), s2 = scalesOf(command, 0, j), s3 = scalesOf(command, 0, l);
+  // Processors fetch ahead along one line of addresses in a page: where several rows share a page, the next four are fetched in order.
+  const short = left >= 8 && b1 - b0 < PAGE;
+  const ahead = short ? codesOf(command, 0, row + 4) : b0, aheadStep: usize = short ? 64 : 0;
+  switch (schemeOf(command, 0)) {
+    case Q8_0_INTEGERS:
+      return integerDot4<i8>(x, width, b0, b1, b2, b3, s0, s1, s2, s3, scratch, ahead, aheadStep);
+    case Q4_0_INTEGERS:
+      return integerDot4<u8>(x, width, b0, b1, b2, b3, s0, s1, s2, s3, scratch, ahead, aheadStep);
+    case Q8_0:
+      return scaledDot4<i8>(x, width, b0, b1, b2, b3, s0, s1, s2, s3, scratch);
+    case Q4_0:
+      return scaledDot4<u8>(x, width, b0, b1, b2, b3, s0, s1, s2, s3, scratch);
+    case F16:
+      return floatDot4<i16>(x, width, b0, b1, b2, b3, scratch);
+    case BF16:
+      return floatDot4<u16>(x, width, b0, b1, b2, b3, scratch);
+    default: // plain
+      return dot4(x, b0, b1, b2, b3, width);
+  }
+}

@@ -1,0 +1,142 @@
+// Products with packed weights: how a command describes the weight, and the rounding of x that may come before.
+import { rowsOf } from "../../core/shape.js";
+import type { Matrix, View } from "../../core/view.js";
+import { DECLINED, type Activations } from "../backend.js";
+import { PACKED_MANY, PACKED_ROWS, Q4_0, Q4_0_INTEGERS, Q8_0, Q8_0_INTEGERS, ROUND_ROWS } from "./codes.js";
+import { perTile, type Engine } from "./engine.js";
+import { matrixWords } from "./packed-rows.js";
+import { product } from "./product.js";
+
+/** A weight [.., out, in], packed or not, and how x meets it. */
+export interface Weight {
+  /** What commands begin with (assembly/packed.ts). */
+  readonly words: readonly number[];
+  readonly scheme: number;
+  readonly width: number;
+  /** Whether the products are those of integers. */
+  readonly integers: boolean;
+  /** Whether x is rounded first, and then the bytes of a row of it. */
+  readonly rounds: boolean;
+  readonly rowBytes: number;
+  /** Operations for one of its numbers, in those of an f32 product. */
+  readonly effort: number;
+}
+
+export function weightOf(engine: Engine, weight: Matrix, activations: Activations): Weight {
+  const rounds = activations === "q8";
+  const { width } = rowsOf(weight.shape);
+  const words = matrixWords(engine, weight);
+  const stored = words[words.length - 1];
+  const scheme = rounds ? (integerSchemes.get(stored) ?? stored) : stored;
+  const integers = scheme !== stored;
+  return {
+    words: [...words.slice(0, -1), scheme],
+    scheme,
+    width,
+    integers,
+    rounds,
+    rowBytes: integers ? Math.ceil(width / 128) * ROUNDED_BYTES : width * 4,
+    effort: integers ? 0.25 : 1,
+  };
+}
+
+/** Schemes whose products with rounded rows are those of integers. */
+const integerSchemes: ReadonlyMap<number, number> = new Map([
+  [Q8_0, Q8_0_INTEGERS],
+  [Q4_0, Q4_0_INTEGERS],
+]);
+
+/** Of 128 numbers (assembly/packed-activations.ts). */
+const ROUNDED_BYTES = 400;
+
+/** Scratch memory for {@link round}: rows, then what threads need. */
+export function roundBytes(engine: Engine, weight: Weight, rows: number): readonly [rows: number, threads: number] {
+  if (!weight.rounds) return [0, 0];
+  return [rows * weight.rowBytes, engine.threads * threadBytes(weight.width)];
+}
+
+const threadBytes = (width: number): number => Math.ceil(width / 128) * 136 + 192;
+
+/** Where the rows are that the weight's products read: x itself, or its rounded rows in scratch memory. */
+export function round(engine: Engine, weight: Weight, x: number, rows: number, to: number, scratch: number): number {
+  if (!weight.rounds) return x;
+  const { width, scheme } = weight;
+  const each = perTile(rows, 4 * width);
+  engine.launch(ROUND_ROWS, Math.ceil(rows / each), [rows, each, width, x, to, scheme, scratch, threadBytes(width)]);
+  return to;
+}
+
+/** y = x W^T + b. Few rows read the weight where it lies; many are worth putting it in another order. */
+export function packedLinear(
+  engine: Engine,
+  x: View,
+  weight: Matrix,
+  bias: View | undefined,
+  y: View,
+  activations: Activations,
+): void | typeof DECLINED {
+  const { rows, width: columns } = rowsOf(y.shape);
+  if (rows * columns === 0) return undefined;
+  const given = weightOf(engine, weight, activations);
+  const added = bias === undefined ? 0 : engine.at(bias);
+  if (rows <= FEW_ROWS) return fewRows(engine, engine.at(x), given, added, engine.at(y), rows, columns);
+  if (given.integers) return manyRows(engine, engine.at(x), given, added, engine.at(y), rows, columns);
+  // The f32 product needs all of the scratch memory, where rounded rows would lie.
+  if (given.rounds) return DECLINED;
+  const a = { at: engine.at(x), row: given.width * 4, column: 4, batch: 0 };
+  const c = { at: engine.at(y), row: columns * 4, column: 4, batch: 0 };
+  return product(engine, a, given, c, { batch: 1, rows, columns, k: given.width }, added);
+}
+
+function fewRows(
+  engine: Engine,
+  x: number,
+  weight: Weight,
+  bias: number,
+  y: number,
+  rows: number,
+  columns: number,
+): void {
+  const { words, rowBytes, width, effort } = weight;
+  const [rounded, scratch, sums] = engine.scratch(...roundBytes(engine, weight, rows), DOT_SCRATCH * engine.threads);
+  const from = round(engine, weight, x, rows, rounded, scratch);
+  const each = Math.ceil(perTile(columns, rows * width * effort) / 4) * 4;
+  const command = [...words, from, rowBytes, rows, columns, width, y, columns * 4, each, sums, bias];
+  engine.launch(PACKED_ROWS, Math.ceil(columns / each), command);
+}
+
+function manyRows(
+  engine: Engine,
+  x: number,
+  weight: Weight,
+  bias: number,
+  y: number,
+  rows: number,
+  columns: number,
+): void {
+  const { words, rowBytes, width } = weight;
+  const across = Math.min(MOST_COLUMNS, Math.ceil(columns / PANEL_ROWS) * PANEL_ROWS);
+  const threadBytes = productBytes(weight, across);
+  const [forRows, forThreads] = roundBytes(engine, weight, rows);
+  const [rounded, scratch] = engine.scratch(forRows, Math.max(forThreads, threadBytes * engine.threads));
+  const from = round(engine, weight, x, rows, rounded, scratch);
+  const sizes = [from, rowBytes, rows, columns, width, y, columns * 4, across, TILE_ROWS];
+  const tiles = Math.ceil(columns / across) * Math.ceil(rows / TILE_ROWS);
+  engine.launch(PACKED_MANY, tiles, [...words, ...sizes, scratch, threadBytes, bias]);
+}
+
+/** Scratch memory of a thread for a product of many rows with so many columns (assembly/packed-groups.ts, packed-panels.ts). */
+export function productBytes({ integers, width }: Weight, columns: number): number {
+  if (!integers) return columns * width * 4;
+  return 128 + Math.ceil(columns / PANEL_ROWS) * Math.ceil(width / 32) * 544;
+}
+
+/** Scratch memory of a thread for sums (assembly/packed-dot.ts). */
+export const DOT_SCRATCH = 640;
+/** Rows of a weight that are put in order together, and the most that one tile takes. */
+export const PANEL_ROWS = 8;
+export const MOST_COLUMNS = 64;
+/** Up to so many rows of x, putting a weight in order costs more than it saves. */
+const FEW_ROWS = 8;
+/** Rows of x for which a tile puts its part of the weight in order. */
+const TILE_ROWS = 256;
