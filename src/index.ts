@@ -37,7 +37,7 @@ export { TopKRouter, type TopKRouterOptions } from "./routing/top-k-router.js";
 export { loadBalancingLoss, routerZLoss, type BalanceOptions, type Routings } from "./routing/balance.js";
 export { routingStatistics, type RoutingStatistics } from "./routing/routing-statistics.js";
 
-export { allParameters, disposeAll, parameters, type Layer, type Parameter } from "./layers/layer.js";
+export { allParameters, disposeAll, parameters, setActivations, type Layer, type Parameter } from "./layers/layer.js";
 export { randomWeights, weightsFrom, type Init, type RandomWeightsOptions, type Weights } from "./layers/weights.js";
 export { Embedding, type EmbeddingOptions } from "./layers/embedding.js";
 export { Linear, type LinearOptions } from "./layers/linear.js";

@@ -1,13 +1,17 @@
-// A checkpoint: one safetensors file, or several and an index, with a config beside them. Opening it reads headers only.
+// A checkpoint: one safetensors file, or several and an index, with a config beside them; or a GGUF file. Opening it reads headers only.
 import { CheckpointError, FormatError } from "../core/errors.js";
 import { findFile, fileSource, kindOf, joinPath } from "./files.js";
+import { GGUF_MAGIC } from "./gguf.js";
+import { openGgufCheckpoint } from "./gguf-checkpoint.js";
+import type { MetadataValue } from "./gguf-values.js";
 import { decodeText, isJsonObject, parseJson, quote, show } from "./json-text.js";
 import { openSafetensors, readElements, type TensorEntry } from "./safetensors.js";
 import { asSource, isSource, readExactly, type Source, type SourceLike } from "./source.js";
+import type { ElementType } from "./stored-elements.js";
 import { findUrl } from "./url-source.js";
 
 /** Where one tensor of a checkpoint lies. */
-export interface CheckpointTensor extends TensorEntry {
+export interface CheckpointTensor extends TensorEntry<ElementType> {
   /** The file that holds it. */
   readonly source: Source;
 }
@@ -16,11 +20,13 @@ export interface CheckpointTensor extends TensorEntry {
 export interface Checkpoint {
   /** For messages. */
   readonly name: string;
+  readonly format: "safetensors" | "gguf";
+  /** By the names of transformers, also those of a GGUF file: `blk.0.attn_q.weight` is `model.layers.0.self_attn.q_proj.weight`. */
   readonly tensors: ReadonlyMap<string, CheckpointTensor>;
-  /** `config.json`, parsed; undefined if there is none. */
+  /** `config.json`, parsed, or what the keys of a GGUF file amount to; undefined if there is none. */
   readonly config: unknown;
   /** Of the file, or of all shards together. */
-  readonly metadata: ReadonlyMap<string, string>;
+  readonly metadata: ReadonlyMap<string, MetadataValue>;
 }
 
 /** Files by name, as they lie in a checkpoint's folder: what a page has instead of a folder. */
@@ -41,7 +47,7 @@ const INDEX_DEPTH = 3;
 const CONFIG_DEPTH = 32;
 
 /**
- * Opens a checkpoint: a folder or a `.safetensors` file by its path (Node) or its URL, one file's bytes, or files by name. A folder holds
+ * Opens a checkpoint: a folder, or a `.safetensors` or `.gguf` file, by its path (Node) or its URL, one file's bytes, or files by name. A folder holds
  * `model.safetensors`, or `model.safetensors.index.json` and the shards that it names, and mostly `config.json`.
  *
  * @throws FormatError if a file is malformed; CheckpointError if a file is missing or index and shards disagree.
@@ -74,7 +80,7 @@ export async function readTensor(
 }
 
 async function openUrl(url: URL): Promise<Checkpoint> {
-  if (url.pathname.endsWith(".safetensors")) {
+  if (/\.(safetensors|gguf)$/.test(url.pathname)) {
     const source = await findUrl(url);
     if (source !== undefined) return openFile(source);
     throw new CheckpointError(`${url.href}: must exist, got HTTP status 404`);
@@ -90,8 +96,21 @@ async function openUrl(url: URL): Promise<Checkpoint> {
 }
 
 async function openFile(source: Source): Promise<Checkpoint> {
+  const start = await readExactly(source, 0, Math.min(source.byteLength, GGUF_MAGIC.length));
+  // As the length of a safetensors header these bytes are more than that format allows, so no file is both.
+  if (String.fromCharCode(...start) === GGUF_MAGIC) return openGgufCheckpoint(source);
+  return openSafetensorsFile(source);
+}
+
+async function openSafetensorsFile(source: Source): Promise<Checkpoint> {
   const { tensors, metadata } = await openSafetensors(source);
-  return { name: source.name, tensors: withSource(tensors, source), config: undefined, metadata };
+  return {
+    name: source.name,
+    format: "safetensors",
+    tensors: withSource(tensors, source),
+    config: undefined,
+    metadata,
+  };
 }
 
 async function openFolder(folder: Folder): Promise<Checkpoint> {
@@ -99,9 +118,11 @@ async function openFolder(folder: Folder): Promise<Checkpoint> {
   const config = configFile === undefined ? undefined : await readJson(configFile, CONFIG_DEPTH);
   // The single file comes first, as in transformers.
   const whole = await folder.find(MODEL_FILE);
-  if (whole !== undefined) return { ...(await openFile(whole)), name: folder.name, config };
+  if (whole !== undefined) return { ...(await openSafetensorsFile(whole)), name: folder.name, config };
   const index = await folder.find(INDEX_FILE);
-  if (index !== undefined) return { ...(await openShards(folder, index)), name: folder.name, config };
+  if (index !== undefined) {
+    return { name: folder.name, format: "safetensors", config, ...(await openShards(folder, index)) };
+  }
   throw new CheckpointError(`${folder.name}: must hold ${MODEL_FILE} or ${INDEX_FILE}`);
 }
 

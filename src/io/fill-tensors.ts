@@ -1,14 +1,17 @@
 // Streams the numbers of a checkpoint into tensors: file by file from front to back, in reads that are neither tiny nor large.
 import type { Shape } from "../core/shape.js";
-import type { Tensor } from "../tensor/tensor.js";
+import type { Parameter } from "../layers/layer.js";
+import { PackedTensor } from "../tensor/packed-tensor.js";
 import type { CheckpointTensor } from "./checkpoint.js";
 import { quote } from "./json-text.js";
 import { readExactly, type Source } from "./source.js";
-import { bitsOf, decodeElements } from "./stored-elements.js";
+import { splitRows, type PackableDType } from "./stored-blocks.js";
+import { decodeElements, unitOf } from "./stored-elements.js";
 
 /** One checkpoint tensor on its way into the elements of a parameter from `start` on. */
 export interface Fill {
-  readonly tensor: Tensor;
+  /** Plain, or packed by the scheme of the entry's type; then the entry holds whole rows of it. */
+  readonly parameter: Parameter;
   readonly start: number;
   readonly entry: CheckpointTensor;
   /** The file has the last two axes swapped. */
@@ -21,7 +24,9 @@ export interface FillOptions {
 }
 
 /** Bytes of one read. Large enough that requests over a network do not count, small beside any model. */
-const READ_BYTES = 2 ** 25;
+const READ_BYTES = 2 ** 23;
+/** Elements decoded in one go: as f32 they take as much as a read. */
+const RUN_ELEMENTS = READ_BYTES / 4;
 
 /** A range of a file that is decoded in one go. */
 interface Run {
@@ -49,10 +54,15 @@ export async function fillTensors(fills: readonly Fill[], { signal, onProgress }
   signal?.throwIfAborted();
 }
 
-function write({ fill, start, matrix }: Run, bytes: Uint8Array): void {
-  const { entry, tensor } = fill;
+function write({ fill: { entry, parameter }, start, matrix }: Run, bytes: Uint8Array): void {
+  if (parameter instanceof PackedTensor) {
+    const width = widthOf(parameter.shape);
+    const words = splitRows(entry.dtype as PackableDType, bytes, width);
+    parameter.parts.forEach((part, i) => part.write(words[i], (start / width) * part.shape[1]));
+    return;
+  }
   const data = decodeElements(`${entry.source.name}: tensor ${quote(entry.name)}`, entry.dtype, bytes);
-  tensor.write(matrix === undefined ? data : transpose(data as Float32Array<ArrayBuffer>, matrix), start);
+  parameter.write(matrix === undefined ? data : transpose(data as Float32Array<ArrayBuffer>, matrix), start);
 }
 
 function transpose(data: Float32Array, [rows, columns]: readonly [number, number]): Float32Array<ArrayBuffer> {
@@ -63,22 +73,28 @@ function transpose(data: Float32Array, [rows, columns]: readonly [number, number
   return out;
 }
 
-/** Cuts a large tensor into reads; of a swapped one each matrix is a run, as its transpose needs all of it. */
+/** Cuts a large tensor into runs of whole blocks; a packed one at its rows, a swapped one at its matrices, each of which turns as a whole. */
 function runsOf(fill: Fill): Run[] {
-  const { entry, start, swapped } = fill;
-  const bytesPerElement = bitsOf(entry.dtype) / 8;
+  const { entry, parameter, start, swapped } = fill;
+  const unit = unitOf(entry.dtype);
   const matrix = swapped ? matrixOf(entry.shape) : undefined;
-  const step = matrix === undefined ? READ_BYTES : matrix[0] * matrix[1] * bytesPerElement;
+  const packed = parameter instanceof PackedTensor;
+  const atom = matrix ? matrix[0] * matrix[1] : packed ? widthOf(parameter.shape) : unit.elements;
+  const step = matrix ? atom : Math.max(Math.floor(RUN_ELEMENTS / atom), 1) * atom; // elements
+  const stepBytes = (step / unit.elements) * unit.bytes;
   const runs: Run[] = [];
-  for (let begin = entry.begin; begin < entry.end; begin += step) {
-    const at = start + (begin - entry.begin) / bytesPerElement;
-    runs.push({ fill, begin, end: Math.min(begin + step, entry.end), start: at, matrix });
+  for (let begin = entry.begin, at = start; begin < entry.end; begin += stepBytes, at += step) {
+    runs.push({ fill, begin, end: Math.min(begin + stepBytes, entry.end), start: at, matrix });
   }
   return runs;
 }
 
 function matrixOf(shape: Shape): readonly [rows: number, columns: number] {
-  return [shape[shape.length - 2], shape[shape.length - 1]];
+  return [shape[shape.length - 2], widthOf(shape)];
+}
+
+function widthOf(shape: Shape): number {
+  return shape[shape.length - 1];
 }
 
 /** Runs that lie one behind the other are read together, up to READ_BYTES. */

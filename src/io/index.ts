@@ -1,4 +1,4 @@
-// Reading and writing: safetensors files, checkpoints, training states.
+// Reading and writing: safetensors and GGUF files, checkpoints, training states.
 export { openCheckpoint, readTensor } from "./checkpoint.js";
 export type { Checkpoint, CheckpointTensor, NamedFiles } from "./checkpoint.js";
 export { loadModel } from "./load-model.js";
@@ -13,10 +13,14 @@ export { encodeTrainingState, loadTrainingState, saveTrainingState } from "./tra
 export type { JsonValue, TrainingParts, TrainingSection, TrainingState } from "./training-state.js";
 export { openSafetensors, readElements } from "./safetensors.js";
 export type { Safetensors, TensorEntry } from "./safetensors.js";
+export { openGguf } from "./gguf.js";
+export type { Gguf } from "./gguf.js";
+export type { MetadataNumbers, MetadataValue } from "./gguf-values.js";
 export { encodeSafetensors } from "./safetensors-writer.js";
 export type { StoredTensor } from "./safetensors-writer.js";
 export { encodeWeights } from "./stored-elements.js";
-export type { StoredDType, WeightDType } from "./stored-elements.js";
+export type { ElementType, StoredDType, WeightDType } from "./stored-elements.js";
+export type { BlockDType } from "./stored-blocks.js";
 export { fileSource, writeFileAtomic } from "./files.js";
 export type { FileContent } from "./files.js";
 export { blobSource, bytesSource } from "./source.js";

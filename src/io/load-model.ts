@@ -2,17 +2,25 @@
 // and allocated, and the numbers follow, so that beside the model only one read is in memory.
 import { CheckpointError } from "../core/errors.js";
 import { sameShape, showShape, sizeOf, type Shape } from "../core/shape.js";
-import { disposeAll } from "../layers/layer.js";
-import { weightsFrom, type Weights } from "../layers/weights.js";
+import type { Scheme } from "../quant/schemes/scheme.js";
+import { disposeAll, type Parameter } from "../layers/layer.js";
+import { weightsFrom, type Init, type Weights } from "../layers/weights.js";
+import { PackedTensor } from "../tensor/packed-tensor.js";
 import { Tensor } from "../tensor/tensor.js";
 import type { Checkpoint, CheckpointTensor } from "./checkpoint.js";
 import { quote } from "./json-text.js";
 import { plainNames, type Names, type Piece } from "./names.js";
 import { fillTensors, type Fill } from "./fill-tensors.js";
+import { isPackable, schemeOf } from "./stored-blocks.js";
 
 export interface LoadOptions {
   /** What the model's parameters are called in the checkpoint; `qwen3Names(config)`. Without it: the same. */
   readonly names?: Names;
+  /**
+   * "stored": matrices that the file holds as Q8_0, Q4_0, F16 or BF16 stay as they are, packed; norms, biases and routers become f32. "f32":
+   * everything becomes f32, for training. Unless given "stored" for GGUF files and "f32" for safetensors.
+   */
+  readonly weights?: "stored" | "f32";
   /** Tensors of the checkpoint that need not have a place in the model. All others must. */
   readonly allowUnused?: readonly string[] | ((name: string) => boolean);
   /** Ends the loading; what was allocated is freed. */
@@ -22,15 +30,18 @@ export interface LoadOptions {
 }
 
 /** Element types that a weight can be loaded from. */
-const floats: readonly string[] = ["F64", "F32", "F16", "BF16"];
+const floats: readonly string[] = ["F64", "F32", "F16", "BF16", "Q8_0", "Q4_0"];
+/** Parameters of routers, whose products and softmax are f32 in packed models as well. */
+const router = /(^|\.)gate\.weight$/;
 /** How many names an error lists. */
 const LISTED = 10;
 
 /**
- * Loads a model strictly: every parameter must be in the checkpoint, in its shape, and every tensor of the checkpoint in the model.
+ * Loads a model strictly: every parameter must be in the checkpoint, in its shape, and every tensor of the checkpoint in the model. Beside
+ * the model only one read is in memory.
  *
  * @param build constructs the model from the weights it is given, at once and without reading them: the numbers come after it returns. To
- *   pack a model, load it first.
+ *   pack a model otherwise than the file is, load it as f32 first.
  * @throws CheckpointError that lists what is missing, misshapen and left over. After any error all memory is free again.
  */
 export async function loadModel<M extends object>(
@@ -39,7 +50,8 @@ export async function loadModel<M extends object>(
   build: (weights: Weights) => M,
   options: LoadOptions = {},
 ): Promise<M> {
-  const plan = new LoadPlan(checkpoint, options.names ?? plainNames);
+  const { names = plainNames, weights = checkpoint.format === "gguf" ? "stored" : "f32" } = options;
+  const plan = new LoadPlan(checkpoint, names, weights);
   let model: M | undefined;
   try {
     model = plan.build(backend, build);
@@ -53,25 +65,33 @@ export async function loadModel<M extends object>(
   }
 }
 
+/** A piece of a parameter, and its place unless that is missing or wrong. */
+interface Found {
+  readonly piece: Piece;
+  readonly entry: CheckpointTensor | undefined;
+}
+
 /** What a model took from a checkpoint, and what was wrong with it. */
 class LoadPlan {
   readonly fills: Fill[] = [];
   readonly #checkpoint: Checkpoint;
   readonly #names: Names;
-  readonly #taken: Tensor[] = [];
+  readonly #weights: "stored" | "f32";
+  readonly #taken: Parameter[] = [];
   readonly #used = new Set<string>();
   readonly #missing = new Set<string>();
   readonly #wrong = new Set<string>();
   #open = true;
 
-  constructor(checkpoint: Checkpoint, names: Names) {
+  constructor(checkpoint: Checkpoint, names: Names, weights: "stored" | "f32") {
     this.#checkpoint = checkpoint;
     this.#names = names;
+    this.#weights = weights;
   }
 
   build<M>(backend: Weights["backend"], build: (weights: Weights) => M): M {
     try {
-      return build(weightsFrom(backend, (path, shape) => this.#take(backend, path, shape)));
+      return build(weightsFrom(backend, (path, shape, init) => this.#take(backend, path, shape, init)));
     } catch (error) {
       // A wrong checkpoint may well be why the model could not be built: too large, for example.
       if (this.#missing.size + this.#wrong.size > 0) throw this.#error([], error);
@@ -85,30 +105,44 @@ class LoadPlan {
     const isAllowed = typeof allowed === "function" ? allowed : (name: string) => allowed.includes(name);
     const unused = [...this.#checkpoint.tensors.keys()].filter((name) => !this.#used.has(name) && !isAllowed(name));
     if (this.#missing.size + this.#wrong.size + unused.length > 0) throw this.#error(unused);
-    if (!this.#taken.some((tensor) => tensor.disposed)) return;
+    if (!this.#taken.some((parameter) => parameter.disposed)) return;
     throw new CheckpointError(
       `${this.#checkpoint.name}: the function that builds the model must keep the weights that it takes, got some disposed; pack after loading`,
     );
   }
 
   dispose(): void {
-    for (const tensor of this.#taken) tensor.dispose();
+    for (const parameter of this.#taken) parameter.dispose();
   }
 
   /** Goes on after a flaw, with memory that is never filled: so one error can name all of them. */
-  #take(backend: Weights["backend"], path: string, shape: Shape): Tensor {
+  #take(backend: Weights["backend"], path: string, shape: Shape, init: Init): Parameter {
     if (!this.#open) {
       throw new CheckpointError(`${path}: must be taken while the model is built, got a call after it; load it apart`);
     }
     const pieces = this.#pieces(path, shape).map((piece) => ({ piece, entry: this.#entry(path, piece) }));
-    const tensor = Tensor.allocate(backend, shape);
-    this.#taken.push(tensor);
+    const packable = this.#weights === "stored" && init === "normal" && shape.length > 1 && !router.test(path);
+    const scheme = packable ? this.#scheme(path, shape, pieces) : undefined;
+    const parameter = scheme ? PackedTensor.allocate(backend, scheme, shape) : Tensor.allocate(backend, shape);
+    this.#taken.push(parameter);
     let start = 0;
     for (const { piece, entry } of pieces) {
-      if (entry !== undefined) this.fills.push({ tensor, start, entry, swapped: piece.swapped === true });
+      if (entry !== undefined) this.fills.push({ parameter, start, entry, swapped: piece.swapped === true });
       start += sizeOf(piece.shape);
     }
-    return tensor;
+    return parameter;
+  }
+
+  /** Of the packed parameter that the pieces make up; undefined if they are plain. */
+  #scheme(path: string, shape: Shape, pieces: readonly Found[]): Scheme | undefined {
+    const dtypes = [...new Set(pieces.flatMap(({ entry }) => entry?.dtype ?? []))];
+    const packed = dtypes.filter(isPackable);
+    if (packed.length === 0) return undefined;
+    const whole = pieces.every(({ piece }) => !piece.swapped && piece.shape.at(-1) === shape.at(-1));
+    if (dtypes.length === 1 && whole) return schemeOf(packed[0]);
+    const got = whole ? dtypes.join(", ") : "pieces of rows, or swapped ones";
+    this.#wrong.add(`${path} must be whole rows of one type to stay packed, got ${got}; load with weights: "f32"`);
+    return undefined;
   }
 
   #pieces(path: string, shape: Shape): readonly Piece[] {

@@ -4,7 +4,7 @@ import { FormatError } from "../core/errors.js";
 import { showShape, type Shape } from "../core/shape.js";
 import { decodeText, isJsonObject, parseJson, quote, show } from "./json-text.js";
 import { asSource, readExactly, type Source, type SourceLike } from "./source.js";
-import { bitsOf, decodeElements, isStoredDType, type StoredDType } from "./stored-elements.js";
+import { bitsOf, decodeElements, isStoredDType, type ElementType, type StoredDType } from "./stored-elements.js";
 
 /** Longest header that the format allows. */
 export const MAX_HEADER_BYTES = 100_000_000;
@@ -16,9 +16,9 @@ export const METADATA_KEY = "__metadata__";
 const HEADER_DEPTH = 3;
 
 /** Where one tensor lies. */
-export interface TensorEntry {
+export interface TensorEntry<D extends ElementType = StoredDType> {
   readonly name: string;
-  readonly dtype: StoredDType;
+  readonly dtype: D;
   readonly shape: Shape;
   /** First byte, counted from the start of the file. */
   readonly begin: number;
@@ -64,11 +64,11 @@ export async function openSafetensors(from: SourceLike, name?: string): Promise<
 /**
  * Reads one tensor: floating-point numbers as f32, integers as i32.
  *
- * @throws FormatError if its type is none of F64, F32, F16, BF16, I64, I32, U32, or an integer does not fit into i32.
+ * @throws FormatError if its type is none of F64, F32, F16, BF16, Q8_0, Q4_0, I64, I32, U32, or an integer does not fit into i32.
  */
 export async function readElements(
   source: Source,
-  entry: TensorEntry,
+  entry: TensorEntry<ElementType>,
 ): Promise<Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer>> {
   const bytes = await readExactly(source, entry.begin, entry.end);
   return decodeElements(`${source.name}: tensor ${quote(entry.name)}`, entry.dtype, bytes);

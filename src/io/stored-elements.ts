@@ -1,7 +1,8 @@
-// How safetensors stores numbers, and the way between those bytes and typed arrays. Files are little-endian, like every engine that runs this.
+// How files store numbers, and the way between those bytes and typed arrays. Files are little-endian, like every engine that runs this.
 import { BYTES_PER_ELEMENT } from "../core/dtype.js";
 import { CheckpointError, FormatError } from "../core/errors.js";
 import { f16ToF32, f32ToBf16, f32ToF16 } from "../quant/schemes/float-codes.js";
+import { blockOf, decodeBlocks, isBlockDType, type BlockDType } from "./stored-blocks.js";
 
 /** Bits of each element type, in the format's own order: by growing alignment. Writers put the last first. */
 const bitsPerElement = {
@@ -29,6 +30,8 @@ const bitsPerElement = {
 
 /** The element types of the safetensors format. */
 export type StoredDType = keyof typeof bitsPerElement;
+/** The element types of all formats. */
+export type ElementType = StoredDType | BlockDType;
 
 const order: readonly string[] = /* @__PURE__ */ Object.keys(bitsPerElement);
 
@@ -40,19 +43,24 @@ export function bitsOf(dtype: StoredDType): number {
   return bitsPerElement[dtype];
 }
 
+/** How many numbers lie together in how many bytes. Only for types whose elements fill whole bytes. */
+export function unitOf(dtype: ElementType): { readonly elements: number; readonly bytes: number } {
+  return isBlockDType(dtype) ? blockOf(dtype) : { elements: 1, bytes: bitsOf(dtype) / 8 };
+}
+
 /** Where the type stands in the format's order. */
 export function rankOf(dtype: StoredDType): number {
   return order.indexOf(dtype);
 }
 
 /**
- * Decodes F64 (rounded), F32, F16 and BF16 to f32; I32, U32 and I64 to i32. The result is a copy, so the bytes may begin anywhere.
+ * Decodes F64 (rounded), F32, F16, BF16, Q8_0 and Q4_0 to f32; I32, U32 and I64 to i32. The result is a copy, so the bytes may begin anywhere.
  *
  * @throws FormatError if an integer does not fit into i32, or the type is none of these.
  */
 export function decodeElements(
   where: string,
-  dtype: StoredDType,
+  dtype: ElementType,
   bytes: Uint8Array,
 ): Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> {
   switch (dtype) {
@@ -64,6 +72,9 @@ export function decodeElements(
       return decodeF16(new Uint16Array(copyOf(bytes)));
     case "BF16":
       return decodeBf16(new Uint16Array(copyOf(bytes)));
+    case "Q8_0":
+    case "Q4_0":
+      return decodeBlocks(dtype, bytes);
     case "I32":
       return new Int32Array(copyOf(bytes));
     case "U32":

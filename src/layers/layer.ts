@@ -1,5 +1,5 @@
 // What a block is: an object with weights and `forward`. Its parameters are found by walking plain fields, so blocks need no base class.
-import type { Backend } from "../backends/backend.js";
+import type { Activations, Backend } from "../backends/backend.js";
 import { PackedTensor } from "../tensor/packed-tensor.js";
 import { Tensor } from "../tensor/tensor.js";
 
@@ -33,14 +33,29 @@ export function parameters(model: object): Map<string, Tensor> {
 
 /** Frees everything disposable that can be reached through the public fields of `model`: weights and tables. */
 export function disposeAll(model: object): void {
-  walk(model, "", new Set(), (_, leaf) => leaf[Symbol.dispose]());
+  walk(model, "", new Set(), (_, part) => {
+    if (isDisposable(part)) part[Symbol.dispose]();
+  });
 }
 
-function walk(value: object, path: string, seen: Set<object>, visit: (path: string, leaf: Disposable) => void): void {
+/**
+ * Whether products round their inputs first by the Q8_0 rule ("q8"), in every block of `model` whose weights are packed in blocks of numbers
+ * (Q8_0, Q4_0). It is part of what the model computes, on every backend; llama.cpp computes so.
+ */
+export function setActivations(model: object, activations: Activations): void {
+  walk(model, "", new Set(), (_, part) => {
+    const packed = Object.values(part).some((field) => field instanceof PackedTensor && field.scheme.block > 1);
+    if (packed && "activations" in part) part.activations = activations;
+  });
+}
+
+/** Visits what can be reached through plain fields, down to what is disposable. */
+function walk(value: object, path: string, seen: Set<object>, visit: (path: string, part: object) => void): void {
   if (seen.has(value)) return;
   seen.add(value);
   if (isDisposable(value)) return visit(path, value);
   if (isBackend(value) || ArrayBuffer.isView(value)) return;
+  visit(path, value);
   const entries = value instanceof Map ? value.entries() : Object.entries(value);
   for (const [key, field] of entries) {
     if (typeof field === "object" && field !== null)

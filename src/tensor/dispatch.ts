@@ -3,7 +3,6 @@ import { DECLINED, type Backend, type Kernel, type OpName } from "../backends/ba
 import { AliasError, BackendError, DTypeError, ShapeError } from "../core/errors.js";
 import { sameShape, showShape } from "../core/shape.js";
 import { viewsOf, type Operand, type View } from "../core/view.js";
-import { partSpecs } from "../quant/schemes/scheme.js";
 import { ambient, withTape, type AnyHandle, type Means } from "./ambient.js";
 import type { Attrs, Call, Each, Handles, In, OpDef, Out, Spec } from "./op.js";
 import { PackedTensor } from "./packed-tensor.js";
@@ -141,13 +140,8 @@ function everything<K extends OpName>(specs: Each<Out<K>, Spec>): Each<Out<K>, b
   return specs.map(() => true) as unknown as Each<Out<K>, boolean>;
 }
 
-function allocate(backend: Backend, { shape, dtype, scheme, layout = "plain" }: Spec): Tensor | PackedTensor {
-  if (!scheme) return Tensor.allocate(backend, shape, dtype);
-  // The scope frees the first parts where memory ends before the last one.
-  return scope(() => {
-    const parts = partSpecs(scheme, shape).map((part) => Tensor.allocate(backend, part.shape, part.dtype));
-    return new PackedTensor(scheme, shape, layout, parts);
-  });
+function allocate(backend: Backend, { shape, dtype, scheme, layout }: Spec): Tensor | PackedTensor {
+  return scheme ? PackedTensor.allocate(backend, scheme, shape, layout) : Tensor.allocate(backend, shape, dtype);
 }
 
 function viewOf(handle: AnyHandle): Operand {

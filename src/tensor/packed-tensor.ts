@@ -2,9 +2,9 @@
 import type { Backend } from "../backends/backend.js";
 import { showShape, type Shape } from "../core/shape.js";
 import type { PackedView } from "../core/view.js";
-import type { Scheme } from "../quant/schemes/scheme.js";
-import { adopt, disown } from "./scope.js";
-import { newId, type Tensor } from "./tensor.js";
+import { partSpecs, type Scheme } from "../quant/schemes/scheme.js";
+import { adopt, disown, scope } from "./scope.js";
+import { newId, Tensor } from "./tensor.js";
 
 export class PackedTensor implements Disposable {
   readonly backend: Backend;
@@ -25,6 +25,15 @@ export class PackedTensor implements Disposable {
     this.id = id;
     for (const part of parts) disown(part);
     adopt(this);
+  }
+
+  /** New memory of undefined content. */
+  static allocate(backend: Backend, scheme: Scheme, shape: Shape, layout = "plain"): PackedTensor {
+    // The scope frees the first parts where memory ends before the last one.
+    return scope(() => {
+      const parts = partSpecs(scheme, shape).map((part) => Tensor.allocate(backend, part.shape, part.dtype));
+      return new PackedTensor(scheme, shape, layout, parts);
+    });
   }
 
   /** What kernels see. @throws DisposedError */

@@ -1,0 +1,93 @@
+// A GGUF file as a checkpoint in the layout of transformers: its tensors under the names that `qwen3Names` asks for, those of all experts cut
+// into one per expert. Nothing is read or copied for that; a name is a place in the file.
+import { CheckpointError, FormatError } from "../core/errors.js";
+import type { Checkpoint, CheckpointTensor } from "./checkpoint.js";
+import { openGguf } from "./gguf.js";
+import { ggufConfig } from "./gguf-config.js";
+import { quote } from "./json-text.js";
+import type { Source } from "./source.js";
+
+const wholeNames: Readonly<Record<string, string>> = {
+  token_embd: "model.embed_tokens",
+  output_norm: "model.norm",
+  output: "lm_head",
+};
+/** Names within a layer. */
+const layerNames: Readonly<Record<string, string>> = {
+  attn_norm: "input_layernorm",
+  attn_q: "self_attn.q_proj",
+  attn_k: "self_attn.k_proj",
+  attn_v: "self_attn.v_proj",
+  attn_output: "self_attn.o_proj",
+  attn_q_norm: "self_attn.q_norm",
+  attn_k_norm: "self_attn.k_norm",
+  ffn_norm: "post_attention_layernorm",
+  ffn_gate: "mlp.gate_proj",
+  ffn_up: "mlp.up_proj",
+  ffn_down: "mlp.down_proj",
+  ffn_gate_inp: "mlp.gate",
+};
+const expertNames: Readonly<Record<string, string>> = {
+  ffn_gate_exps: "gate_proj",
+  ffn_up_exps: "up_proj",
+  ffn_down_exps: "down_proj",
+};
+/** More than any model has; a file of one number per expert must not grow into millions of names. */
+const MAX_EXPERTS = 10_000;
+
+/**
+ * Opens a GGUF file of architecture qwen3 or qwen3moe. A tensor without a counterpart in transformers keeps its name.
+ *
+ * @throws FormatError if the file is malformed; CheckpointError if it is of another architecture or one part of several.
+ */
+export async function openGgufCheckpoint(source: Source): Promise<Checkpoint> {
+  const file = await openGguf(source);
+  const { metadata } = file;
+  const parts = metadata.get("split.count") ?? 1;
+  if (parts !== 1) {
+    throw new CheckpointError(
+      `${source.name}: must be a whole model, got one of several files; merge them with llama-gguf-split`,
+    );
+  }
+  const config = ggufConfig(file);
+  const tensors = new Map<string, CheckpointTensor>();
+  for (const entry of file.tensors.values()) {
+    for (const [name, piece] of piecesOf({ ...entry, source })) {
+      if (tensors.has(name)) {
+        throw new FormatError(`${source.name}: tensor ${quote(entry.name)}: must be the only ${quote(name)}, got two`);
+      }
+      tensors.set(name, piece);
+    }
+  }
+  return { name: source.name, format: "gguf", tensors, config, metadata };
+}
+
+function piecesOf(entry: CheckpointTensor): readonly (readonly [name: string, entry: CheckpointTensor])[] {
+  const [, layer, field, suffix] = /^(?:blk\.(\d+)\.)?(\w+)(\.weight|\.bias)$/.exec(entry.name) ?? [];
+  if (field === undefined) return [[entry.name, entry]];
+  if (layer === undefined) return [[own(wholeNames, field, suffix) ?? entry.name, entry]];
+  const prefix = `model.layers.${layer}.`;
+  const expert = own(expertNames, field, suffix);
+  if (expert !== undefined && entry.shape.length === 3) return experts(entry, `${prefix}mlp.experts.`, expert);
+  const name = own(layerNames, field, suffix);
+  return [[name === undefined ? entry.name : prefix + name, entry]];
+}
+
+function own(names: Readonly<Record<string, string>>, field: string, suffix: string): string | undefined {
+  return Object.hasOwn(names, field) ? names[field] + suffix : undefined;
+}
+
+function experts(entry: CheckpointTensor, prefix: string, name: string): [string, CheckpointTensor][] {
+  const { shape, begin, end } = entry;
+  const [count, ...matrix] = shape;
+  if (count > MAX_EXPERTS) {
+    throw new FormatError(
+      `${entry.source.name}: tensor ${quote(entry.name)}: must hold at most ${MAX_EXPERTS} experts, got ${count}`,
+    );
+  }
+  const bytes = (end - begin) / count;
+  return Array.from({ length: count }, (_, expert) => [
+    `${prefix}${expert}.${name}`,
+    { ...entry, shape: matrix, begin: begin + expert * bytes, end: begin + (expert + 1) * bytes },
+  ]);
+}
