@@ -19,8 +19,9 @@ async function bench(options: BenchOptions): Promise<void> {
 
 type Measure = (options: BenchOptions, print: (line: string) => void) => Promise<object>;
 
-async function measurementOf({ peers, python, scaling }: BenchOptions): Promise<Measure> {
+async function measurementOf({ peers, llama, python, scaling }: BenchOptions): Promise<Measure> {
   if (peers !== undefined) return (await import("./compare-products.js")).compareProducts;
+  if (llama !== undefined) return (await import("./compare-files.js")).compareFiles;
   if (python !== undefined) return (await import("./compare-models.js")).compareModels;
   if (scaling) return (await import("./measure-scaling.js")).measureScaling;
   return (await import("./measure-phases.js")).measurePhases;
