@@ -3,7 +3,7 @@
 import { CheckpointError } from "../core/errors.js";
 import { sameShape, showShape, sizeOf, type Shape } from "../core/shape.js";
 import type { Scheme } from "../quant/schemes/scheme.js";
-import { disposeAll, type Parameter } from "../layers/layer.js";
+import { disposeAll, isRouterWeight, type Parameter } from "../layers/layer.js";
 import { weightsFrom, type Init, type Weights } from "../layers/weights.js";
 import { PackedTensor } from "../tensor/packed-tensor.js";
 import { Tensor } from "../tensor/tensor.js";
@@ -31,8 +31,6 @@ export interface LoadOptions {
 
 /** Element types that a weight can be loaded from. */
 const floats: readonly string[] = ["F64", "F32", "F16", "BF16", "Q8_0", "Q4_0"];
-/** Parameters of routers, whose products and softmax are f32 in packed models as well. */
-const router = /(^|\.)gate\.weight$/;
 /** How many names an error lists. */
 const LISTED = 10;
 
@@ -121,7 +119,7 @@ class LoadPlan {
       throw new CheckpointError(`${path}: must be taken while the model is built, got a call after it; load it apart`);
     }
     const pieces = this.#pieces(path, shape).map((piece) => ({ piece, entry: this.#entry(path, piece) }));
-    const packable = this.#weights === "stored" && init === "normal" && shape.length > 1 && !router.test(path);
+    const packable = this.#weights === "stored" && init === "normal" && shape.length > 1 && !isRouterWeight(path);
     const scheme = packable ? this.#scheme(path, shape, pieces) : undefined;
     const parameter = scheme ? PackedTensor.allocate(backend, scheme, shape) : Tensor.allocate(backend, shape);
     this.#taken.push(parameter);

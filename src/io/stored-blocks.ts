@@ -87,5 +87,6 @@ export function splitRows(dtype: PackableDType, bytes: Uint8Array, width: number
 /** The numbers of whole blocks. */
 export function decodeBlocks(dtype: BlockDType, bytes: Uint8Array): Float32Array<ArrayBuffer> {
   const { scheme, bytesPerBlock } = packings[dtype];
-  return decode(scheme, splitRows(dtype, bytes, scheme.block), [bytes.byteLength / bytesPerBlock, scheme.block]);
+  const count = (bytes.byteLength / bytesPerBlock) * scheme.block;
+  return decode(scheme, splitRows(dtype, bytes, count), [1, count]);
 }

@@ -1,6 +1,7 @@
 // Opens what a measurement runs on: the backend, and the model with its weights.
 import { existsSync, readFileSync, readdirSync } from "node:fs";
-import { BackendError, ConfigError, Qwen3, configFromJson, presets, randomWeights, scaleConfig } from "qwen-blocks";
+import { BackendError, ConfigError, Qwen3, configFromJson, presets, randomWeights } from "qwen-blocks";
+import { scaleConfig, setActivations } from "qwen-blocks";
 import type { Backend, PresetName, Qwen3Config } from "qwen-blocks";
 import { openBackend, type BackendName } from "qwen-blocks/auto";
 import { loadModel, openCheckpoint, qwen3Names } from "qwen-blocks/io";
@@ -52,12 +53,18 @@ export async function openModel(backend: Backend, model: string, scale: number):
   const checkpoint = await openCheckpoint(model).catch((cause: unknown) => {
     const known = names().join(", ");
     const reason = (cause as Error).message;
-    throw new ConfigError(`--model: must be a folder with a checkpoint or one of ${known}, got ${model} (${reason})`, {
-      cause,
-    });
+    throw new ConfigError(
+      `--model: must be a checkpoint (a folder, a .safetensors or .gguf file) or one of ${known}, got ${model} (${reason})`,
+      {
+        cause,
+      },
+    );
   });
   const config = configFromJson(checkpoint.config);
-  return loadModel(backend, checkpoint, (w) => new Qwen3(w, config), { names: qwen3Names(config) });
+  const loaded = await loadModel(backend, checkpoint, (w) => new Qwen3(w, config), { names: qwen3Names(config) });
+  // As llama.cpp computes with such a file, beside which it is measured.
+  if (checkpoint.format === "gguf") setActivations(loaded, "q8");
+  return loaded;
 }
 
 export function randomModel(backend: Backend, config: Qwen3Config): Qwen3 {

@@ -5,19 +5,21 @@ import { once } from "node:events";
 import { parseArgs } from "node:util";
 import fc from "fast-check";
 import { CheckpointError, ConfigError, FormatError, configFromJson, configToJson, presets } from "qwen-blocks";
-import { openCheckpoint, openSafetensors, readElements, readTensor } from "qwen-blocks/io";
+import { openCheckpoint, openGguf, openSafetensors, readElements, readTensor } from "qwen-blocks/io";
+import { drawnGguf } from "./drawn-gguf.js";
 import { rawFile } from "./file-building.js";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 type Json = Record<string, unknown>;
 type Input =
-  | { readonly kind: "safetensors"; readonly file: Bytes }
+  | { readonly kind: "safetensors" | "gguf"; readonly file: Bytes }
   | { readonly kind: "config.json"; readonly file: string }
   | { readonly kind: "checkpoint"; readonly files: Readonly<Record<string, Bytes>> };
 
 /** Which errors each kind of input may give. */
 const allowed = {
   safetensors: [FormatError],
+  gguf: [FormatError, ConfigError, CheckpointError],
   "config.json": [FormatError, ConfigError],
   checkpoint: [FormatError, ConfigError, CheckpointError],
 };
@@ -132,6 +134,7 @@ const checkpoint = fc.oneof(
 
 const randomBytes = fc.uint8Array({ maxLength: 64 }).map((bytes): Bytes => Uint8Array.from(bytes));
 const input: fc.Arbitrary<Input> = fc.oneof(
+  fc.tuple(drawnGguf, damage).map(([file, damage]) => ({ kind: "gguf" as const, file: damaged(file, damage) })),
   fc
     .oneof(
       { weight: 8, arbitrary: safetensors(["a", "b", "é"]) },
@@ -156,7 +159,11 @@ async function read(input: Input): Promise<void> {
     const { source, tensors } = await openSafetensors(input.file);
     for (const entry of tensors.values()) await readElements(source, entry);
   } else {
-    const checkpoint = await openCheckpoint(input.files);
+    if (input.kind === "gguf") {
+      const { source, tensors } = await openGguf(input.file);
+      for (const entry of tensors.values()) await readElements(source, entry);
+    }
+    const checkpoint = await openCheckpoint("file" in input ? input.file : input.files);
     for (const name of checkpoint.tensors.keys()) await readTensor(checkpoint, name);
     if (checkpoint.config !== undefined) configFromJson(checkpoint.config);
   }

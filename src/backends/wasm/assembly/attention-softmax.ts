@@ -1,5 +1,5 @@
 // Scores of a panel [count][8] become weights, whose sums run from block to block with the maximum so far.
-import { exp4, tanh4 } from "./math";
+import { exp4, expDown4, tanh4 } from "./math";
 
 /** cap tanh(s / cap) */
 export function capScores(scores: usize, count: u32, cap: f32): void {
@@ -31,11 +31,12 @@ export function shiftOf(max: v128): v128 {
  */
 export function weigh(scores: usize, count: u32, maxima: usize, sums: usize, factors: usize): void {
   const old0 = v128.load(maxima), old1 = v128.load(maxima, 16);
+  // A score that is NaN stays out of the maximum, and makes its weight NaN.
   let max0 = old0, max1 = old1;
   let at = scores;
   for (let i = count; i != 0; i--) {
-    max0 = f32x4.max(max0, v128.load(at));
-    max1 = f32x4.max(max1, v128.load(at, 16));
+    max0 = f32x4.pmax(max0, v128.load(at));
+    max1 = f32x4.pmax(max1, v128.load(at, 16));
     at += 32;
   }
   const shift0 = shiftOf(max0), shift1 = shiftOf(max1);
@@ -43,7 +44,7 @@ export function weigh(scores: usize, count: u32, maxima: usize, sums: usize, fac
   let sum0 = f32x4.mul(v128.load(sums), factor0), sum1 = f32x4.mul(v128.load(sums, 16), factor1);
   at = scores;
   for (let i = count; i != 0; i--) {
-    const e0 = exp4(f32x4.sub(v128.load(at), shift0)), e1 = exp4(f32x4.sub(v128.load(at, 16), shift1));
+    const e0 = expDown4(f32x4.sub(v128.load(at), shift0)), e1 = expDown4(f32x4.sub(v128.load(at, 16), shift1));
     sum0 = f32x4.add(sum0, e0);
     sum1 = f32x4.add(sum1, e1);
     v128.store(at, e0);

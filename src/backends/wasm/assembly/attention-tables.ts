@@ -112,6 +112,49 @@ export function keyRecords(
   return rows;
 }
 
+/**
+ * What passes of the key rows [first, last), when nothing more need be known of each: addresses of keys and values without the hidden ones, and
+ * the summary of them all. FIRST covers the hidden ones too. Returns how many there are.
+ */
+export function keyLists(
+  command: usize, batch: u32, first: u32, last: u32, kvHead: u32, near: usize, far: usize, zeros: usize, summary: usize,
+): u32 {
+  const kvHeads = kvHeadsOf(command), size = sizeOf(command), slots = word(command, SLOTS);
+  const sinks = signed(command, SINKS);
+  const k = word(command, K) as usize, v = word(command, V) as usize;
+  let least = i32.MAX_VALUE, greatest = i32.MIN_VALUE, lowest = i32.MAX_VALUE, highest = i32.MIN_VALUE, free = 0;
+  let at = (word(command, KEYS) as usize) + ((batch * keyRowsOf(command) + first) as usize) * 12;
+  const start = near;
+  for (const end = at + ((last - first) as usize) * 12; at < end; at += 12) {
+    const position = load<i32>(at), segment = load<i32>(at, 4), slot = load<u32>(at, 8);
+    if (position < 0) continue;
+    const plain = segment ^ (segment >> 31);
+    free |= (segment >> 31) | -i32(position < sinks);
+    least = min(least, position);
+    greatest = max(greatest, position);
+    lowest = min(lowest, plain);
+    highest = max(highest, plain);
+    const known = slot < slots;
+    const offset = (((slot as usize) * kvHeads + kvHead) * size) << 2;
+    store<u32>(near, known ? k + offset : zeros);
+    store<u32>(far, known ? v + offset : zeros);
+    near += 4;
+    far += 4;
+  }
+  const count = ((near - start) >> 2) as u32;
+  store<u32>(summary, count, COUNT);
+  store<i32>(summary, free, ANY_FREE);
+  storeExtremes(summary, least, greatest);
+  storeExtremes(summary + 8, lowest, highest);
+  storeExtremes(summary + 16, first as i32, (last as i32) - 1);
+  return count;
+}
+
+function storeExtremes(at: usize, least: i32, greatest: i32): void {
+  store<i32>(at, least, EXTREMES);
+  store<i32>(at, greatest, EXTREMES + 4);
+}
+
 // A summary: how many records are present, whether one is free, and the least and greatest of POSITION, SEGMENT, FIRST and LAST.
 const COUNT: usize = 0, ANY_FREE: usize = 4, EXTREMES: usize = 8;
 export const SUMMARY_BYTES: usize = 64;
@@ -120,8 +163,7 @@ export function summarize(records: usize, span: usize, count: u32, summary: usiz
   store<u32>(summary, 0, COUNT);
   store<i32>(summary, 0, ANY_FREE);
   for (let field: usize = 0; field < 4; field++) {
-    store<i32>(summary + (field << 3), i32.MAX_VALUE, EXTREMES);
-    store<i32>(summary + (field << 3), i32.MIN_VALUE, EXTREMES + 4);
+    storeExtremes(summary + (field << 3), i32.MAX_VALUE, i32.MIN_VALUE);
   }
   for (let i: u32 = 0; i < count; i++) {
     const record = records + (i << 2);

@@ -2,7 +2,7 @@
 // may see or a chunk of them. Scores exist for a block of keys only, with running maxima and sums (Milakov & Gimelshein 2018).
 import {
   ALL, FAR, FIELDS, FIRST, LAST, NEAR, NONE, PLACE, SEGMENT, SOME, SUMMARY_BYTES,
-  greatestOf, groupOf, headsOf, keyRecords, keyRowsOf, kvHeadsOf, leastOf, maskStream, queryRecords, relation, sizeOf, summarize, tokensOf,
+  greatestOf, groupOf, headsOf, keyLists, keyRecords, keyRowsOf, kvHeadsOf, leastOf, maskStream, queryRecords, relation, sizeOf, summarize, tokensOf,
 } from "./attention-tables";
 import { addRows, anyOdd, packLanes, roundedUp, scoreRows, storeLanes } from "./attention-blocks";
 import { FEW, addFew, scoreFew, touchRows } from "./attention-few";
@@ -74,6 +74,7 @@ export function attentionTile(command: usize, tile: u32, thread: u32): void {
   const first = max(0, leastOf(seen, FIRST)), last = min(keyRowsOf(command) as i32, greatestOf(seen, LAST));
   if (first < last) {
     const panelBytes = (size as usize) << 5;
+    const batch = batchOf(command, unit), kvHead = headOf(command, unit);
     const near = keys + NEAR * BLOCK * 4, far = keys + FAR * BLOCK * 4;
     if (few) memory.fill(q, 0, span * roundedUp(size));
     const scale = single(command, SCALE), cap = single(command, SOFTCAP), queries = records + NEAR * span;
@@ -82,12 +83,16 @@ export function attentionTile(command: usize, tile: u32, thread: u32): void {
     const to = min(last as u32, from + word(command, CHUNK_KEYS));
     for (let row = from; row < to; row += BLOCK) {
       const end = min(to, row + BLOCK);
-      let count = keyRecords(command, batchOf(command, unit), row, end, headOf(command, unit), keys, BLOCK * 4, zeros, true);
-      summarize(keys, BLOCK * 4, count, passing);
+      let count = keyLists(command, batch, row, end, kvHead, near, far, zeros, passing);
       const who = relation(command, seen, passing);
-      if (who == SOME) count = maskStream(command, records, span, panels, keys, BLOCK * 4, count, masks, BLOCK, true);
-      if (who == NONE || count == 0) continue;
-      if (panels == 1) store<u32>(factors, touchRows(near, count, size) + touchRows(far, count, size));
+      if (who == NONE) continue;
+      if (who == SOME) {
+        count = keyRecords(command, batch, row, end, kvHead, keys, BLOCK * 4, zeros, true);
+        count = maskStream(command, records, span, panels, keys, BLOCK * 4, count, masks, BLOCK, true);
+        if (count == 0) continue;
+      }
+      // Values are read across their rows, and keys of several heads lie apart: neither in an order that a processor foresees.
+      if (panels == 1) store<u32>(factors, touchRows(far, count, size) + (kvHeads > 1 ? touchRows(near, count, size) : 0));
       const odd = who == SOME && anyOdd(far, count, size);
       for (let p: u32 = 0; p < panels; p++) {
         const place = (p as usize) << 5;
@@ -151,7 +156,7 @@ export function mergeTile(command: usize, unit: u32, thread: u32): void {
   memory.fill(state + span, 0, bytes - span);
   for (let place: usize = 0; place < (rows as usize) << 2; place += 16) {
     let max = f32x4.splat(-Infinity);
-    for (let c: u32 = 0; c < chunks; c++) max = f32x4.max(max, v128.load(parts + c * bytes + place));
+    for (let c: u32 = 0; c < chunks; c++) max = f32x4.pmax(max, v128.load(parts + c * bytes + place));
     max = shiftOf(max);
     const sums = state + span + place;
     // Eight lanes of a panel lie together: four lanes have their own half of each line.

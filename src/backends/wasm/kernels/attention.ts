@@ -10,8 +10,8 @@ const TILE_ROWS = 64;
 /** Keys that pass at a time (assembly/attention.ts). */
 export const BLOCK = 64;
 /** So many tiles keep the threads busy; fewer are cut into chunks of keys. */
-const ENOUGH_TILES = 32;
-const CHUNK_KEYS = 128;
+const ENOUGH_TILES = 8;
+const LEAST_CHUNK_KEYS = 128;
 
 export const attention =
   (engine: Engine): NonNullable<Kernels["attention"]> =>
@@ -24,8 +24,8 @@ export const attention =
     const step = tokensPerTile(tokens, group);
     const tokenTiles = Math.ceil(tokens / step);
     const units = tokenTiles * batch * kvHeads;
-    const longest = units < ENOUGH_TILES ? longestRange(engine, queries, step, keys.shape[1]) : 0;
-    const chunks = Math.max(1, Math.ceil(longest / CHUNK_KEYS));
+    const chunkKeys = keysPerChunk(keys.shape[1], units);
+    const chunks = Math.max(1, Math.ceil(keys.shape[1] / chunkKeys));
     const lanes = Math.ceil((step * group) / 8) * 8;
     const threadBytes = threadBytesOf(lanes, BLOCK, size, 2);
     const partBytes = 4 * lanes * (2 + roundedUp(size));
@@ -33,12 +33,18 @@ export const attention =
     const words = [
       ...sharedWords(engine, [q, k, v, queries, keys], attrs),
       ...[engine.at(y), step, tokenTiles, batch],
-      ...[chunks, chunks > 1 ? CHUNK_KEYS : keys.shape[1], scratch, threadBytes, parts, 0],
+      ...[chunks, chunkKeys, scratch, threadBytes, parts, 0],
     ];
     engine.launch(ATTENTION, units * chunks, words, [attrs.scale, attrs.softcap]);
     if (chunks > 1) engine.launch(ATTENTION_MERGE, units, words, [attrs.scale, attrs.softcap]);
     return undefined;
   };
+
+/** By the rows of the table, however many of them are in use: a recorded step must be cut as one that runs at once. */
+function keysPerChunk(keyRows: number, units: number): number {
+  if (units >= ENOUGH_TILES) return Math.max(1, keyRows);
+  return Math.max(LEAST_CHUNK_KEYS, Math.ceil((keyRows * units) / ENOUGH_TILES / BLOCK) * BLOCK);
+}
 
 export const tokensPerTile = (tokens: number, group: number): number =>
   Math.max(1, Math.min(tokens, Math.floor(TILE_ROWS / group)));
@@ -76,24 +82,3 @@ export function sharedWords(
   ];
 }
 const MOST = 2 ** 31 - 1;
-
-/** The most key rows that the tokens of one tile may see, by their ranges. */
-function longestRange(engine: Engine, queries: View, step: number, keyRows: number): number {
-  const [batch, tokens] = queries.shape;
-  const table = new Int32Array(engine.memory.buffer, engine.at(queries), batch * tokens * 4);
-  let longest = 0;
-  for (let b = 0; b < batch; b++) {
-    for (let token = 0; token < tokens; token += step) {
-      let first = keyRows;
-      let last = 0;
-      for (let t = token; t < Math.min(token + step, tokens); t++) {
-        const at = (b * tokens + t) * 4;
-        if (table[at] < 0) continue;
-        first = Math.min(first, Math.max(table[at + 2], 0));
-        last = Math.max(last, Math.min(table[at + 3], keyRows));
-      }
-      longest = Math.max(longest, last - first);
-    }
-  }
-  return longest;
-}
