@@ -8,7 +8,7 @@ import type { FileTask } from "./peers/file.js";
 import type { ModelTask } from "./peers/ours-model.js";
 import { decoded, type Phase } from "./phases.js";
 import { Player } from "./player.js";
-import { compareSpeeds, fastest, showHead, showReference, showSpeeds, threadsOf, type Speeds } from "./speeds.js";
+import { compareSpeeds, fastest, oneAndAll, showHead, showReference, showSpeeds, type Speeds } from "./speeds.js";
 
 const peers = { "llama.cpp": "peers/llama.ts", wllama: "peers/wllama.ts" } as const;
 type Peer = keyof typeof peers;
@@ -36,7 +36,7 @@ export async function compareFiles(options: BenchOptions, print: (line: string) 
     for (const peer of Object.keys(peers) as Peer[]) {
       print(showHead(`${peer}, ${phase}`));
       const compared: Compared[] = [];
-      for (const threads of threadsOf(options)) {
+      for (const threads of oneAndAll) {
         const result = await compare(options, peer, phase, threads, config.vocabSize);
         compared.push(result);
         print(showSpeeds(result));

@@ -6,7 +6,7 @@ import type { BenchOptions } from "./options.js";
 import type { ModelTask } from "./peers/ours-model.js";
 import { decoded, type Phase } from "./phases.js";
 import { Player } from "./player.js";
-import { compareSpeeds, fastest, showHead, showReference, showSpeeds, threadsOf, type Speeds } from "./speeds.js";
+import { compareSpeeds, fastest, oneAndAll, showHead, showReference, showSpeeds, type Speeds } from "./speeds.js";
 
 const driver = "peers/transformers.py";
 
@@ -32,7 +32,7 @@ export async function compareModels(options: BenchOptions, print: (line: string)
       print(showHead(`${name}, ${phase}`));
       const compared: Compared[] = [];
       for (const experts of config.numExperts > 0 ? ways : [""]) {
-        for (const threads of threadsOf(options)) {
+        for (const threads of options.backend.threads ? [options.backend.threads] : oneAndAll) {
           const result = await compare(options, name, config, phase, experts, threads);
           compared.push(result);
           print(showSpeeds(result));

@@ -1,7 +1,6 @@
 // A row of a comparison in tokens per second: ours and theirs in turns, or why there is no match.
 import { availableParallelism } from "node:os";
 import { showFacts, type Facts } from "./machine.js";
-import type { BenchOptions } from "./options.js";
 import { CannotPlay, notesOn, type Player } from "./player.js";
 import { median, showQuartiles } from "./quartiles.js";
 import { alternate, type Match } from "./rounds.js";
@@ -48,10 +47,8 @@ export async function compareSpeeds({ name, tokens, rounds, openOurs, openTheirs
   }
 }
 
-/** Small models may be faster without threads: where none are asked for, a peer tries both. */
-export function threadsOf({ backend: { threads } }: BenchOptions): readonly number[] {
-  return threads === undefined ? [...new Set([1, availableParallelism()])] : [threads];
-}
+/** Small models may be faster without threads. */
+export const oneAndAll: readonly number[] = [...new Set([1, availableParallelism()])];
 
 /** Of the peers, not of us. */
 export function fastest<S extends Speeds>(rows: readonly S[]): S | undefined {
