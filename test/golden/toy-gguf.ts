@@ -2,17 +2,17 @@
 import { Random } from "qwen-blocks";
 import { encoded, ggufFile, str, u32, value, type BuiltTensor, type TensorType } from "../io/gguf-building.js";
 
-const hidden = 128;
+const hidden = 64;
 const layers = 3;
-const heads = 4;
-const kvHeads = 2;
+const heads = 2;
+const kvHeads = 1;
 const headDim = 32;
 const experts = 16;
 const expertWidth = 64;
 export const vocabSize = 1024;
 export const contextLength = 512;
 
-/** Of one weight's bits: a block begins with its scale, an f16. */
+/** A block begins with its scale, an f16. */
 const blockBytes: Partial<Record<TensorType, number>> = { Q8_0: 34, Q4_0: 18 };
 /** A matrix that all tokens go through on their way to the logits. */
 const ofAll = `blk.${layers - 1}.attn_output.weight`;
@@ -49,11 +49,11 @@ export function toyGguf(type: TensorType, doubled = false): Uint8Array<ArrayBuff
     matrix(name("attn_q"), [heads * headDim, hidden], 1);
     matrix(name("attn_k"), [kvHeads * headDim, hidden], 1);
     matrix(name("attn_v"), [kvHeads * headDim, hidden], 1);
-    matrix(name("attn_output"), [hidden, heads * headDim], 2);
+    matrix(name("attn_output"), [hidden, heads * headDim], 4);
     norm(name("attn_q_norm"), headDim);
     norm(name("attn_k_norm"), headDim);
     norm(name("ffn_norm"), hidden);
-    plain(name("ffn_gate_inp"), [experts, hidden], 0, 2 / Math.sqrt(hidden));
+    plain(name("ffn_gate_inp"), [experts, hidden], 0, 4 / Math.sqrt(hidden));
     matrix(name("ffn_gate_exps"), [experts, expertWidth, hidden], 1);
     matrix(name("ffn_up_exps"), [experts, expertWidth, hidden], 1);
     matrix(name("ffn_down_exps"), [experts, hidden, expertWidth], 2);
