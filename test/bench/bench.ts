@@ -19,10 +19,11 @@ async function bench(options: BenchOptions): Promise<void> {
 
 type Measure = (options: BenchOptions, print: (line: string) => void) => Promise<object>;
 
-async function measurementOf({ peers, llama, python, scaling }: BenchOptions): Promise<Measure> {
+async function measurementOf({ peers, llama, python, scaling, packed }: BenchOptions): Promise<Measure> {
   if (peers !== undefined) return (await import("./compare-products.js")).compareProducts;
   if (llama !== undefined) return (await import("./compare-files.js")).compareFiles;
   if (python !== undefined) return (await import("./compare-models.js")).compareModels;
   if (scaling) return (await import("./measure-scaling.js")).measureScaling;
+  if (packed) return (await import("./measure-packed.js")).measurePacked;
   return (await import("./measure-phases.js")).measurePhases;
 }

@@ -5,9 +5,9 @@ import { measureBandwidth } from "./limits.js";
 import { libraryVersion, machineFacts, showFacts } from "./machine.js";
 import { expectConfig, open, randomModel } from "./open.js";
 import type { BenchOptions } from "./options.js";
-import { decoded, prepare, type Measurable } from "./phases.js";
+import { decoded, prepare, sideOf } from "./phases.js";
 import { median, quartiles, showQuartiles, type Quartiles } from "./quartiles.js";
-import { alternate, takeTurn, type Side } from "./rounds.js";
+import { alternate } from "./rounds.js";
 
 const experts = { few: 128, many: 512 } as const;
 const contexts = { short: 256, long: 4096 } as const;
@@ -96,11 +96,6 @@ async function measureContext(backend: Backend, config: Qwen3Config, rounds: num
     bandwidth,
     ratio: quartiles(extra.map((time) => time / streaming)),
   };
-}
-
-/** In milliseconds per token. */
-function sideOf({ run, tokens }: Measurable): Side {
-  return { turn: async () => (await takeTurn(run)) / tokens };
 }
 
 function showExperts({ few, many, fewMilliseconds, manyMilliseconds, ratio }: ExpertsReport): string {

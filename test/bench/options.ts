@@ -26,6 +26,7 @@ export interface BenchOptions {
   /** A Python interpreter. */
   readonly python?: string;
   readonly scaling: boolean;
+  readonly packed: boolean;
   readonly rounds: number;
   readonly json: boolean;
 }
@@ -52,7 +53,8 @@ Comparisons, in place of the phases; each side runs in turn, and the ratio of ea
   --llama DIR     prefill and decoding of --model FILE.gguf against llama.cpp, native and in Chromium, with the packages
                   node-llama-cpp and @wllama/wllama in DIR; their fastest number of threads is the reference
   --python PATH   training steps and decoding against transformers, with an interpreter that has it and torch
-  --scaling       decoding with four times the experts, and with sixteen times the context
+  --scaling       decoding with four times the experts, with sixteen times the context, and with two threads
+  --packed        decoding with bf16, q8_0 and q4_0 weights, and the time to the first token behind long prompts
   --rounds N      7 unless given
 
   --json          for programs
@@ -63,11 +65,12 @@ export function readOptions(args: readonly string[]): BenchOptions | "help" {
   const { help, backend, threads, build, model, scale, tokens, batch, runs, rounds, only, product, ...rest } =
     parse(args);
   if (help) return "help";
-  const { profile, peers, llama, python, scaling, json } = rest;
+  const { profile, peers, llama, python, scaling, packed, json } = rest;
   if ((threads !== undefined || build !== undefined) && backend !== "wasm")
     throw new ConfigError(`--threads, --build: need --backend wasm, got ${backend ?? "none"}`);
-  if ([peers, llama, python, scaling || undefined].filter((mode) => mode !== undefined).length > 1)
-    throw new ConfigError("--peers, --llama, --python, --scaling: must be given one at a time, got several");
+  const modes = [peers, llama, python, scaling || undefined, packed || undefined];
+  if (modes.filter((mode) => mode !== undefined).length > 1)
+    throw new ConfigError("--peers, --llama, --python, --scaling, --packed: must be given one at a time, got several");
   return {
     backend: {
       ...(backend !== undefined && { name: backend }),
@@ -87,6 +90,7 @@ export function readOptions(args: readonly string[]): BenchOptions | "help" {
     ...(llama !== undefined && { llama }),
     ...(python !== undefined && { python }),
     scaling,
+    packed,
     json,
   };
 }
@@ -111,6 +115,7 @@ function parse(args: readonly string[]) {
         llama: { type: "string" },
         python: { type: "string" },
         scaling: { type: "boolean", default: false },
+        packed: { type: "boolean", default: false },
         rounds: { type: "string", default: "7" },
         json: { type: "boolean", default: false },
         help: { type: "boolean", default: false },
