@@ -98,8 +98,9 @@ async function openUrl(url: URL): Promise<Checkpoint> {
 async function openFile(source: Source): Promise<Checkpoint> {
   const start = await readExactly(source, 0, Math.min(source.byteLength, GGUF_MAGIC.length));
   // As the length of a safetensors header these bytes are more than that format allows, so no file is both.
-  if (String.fromCharCode(...start) === GGUF_MAGIC) return openGgufCheckpoint(source);
-  return openSafetensorsFile(source);
+  if (String.fromCharCode(...start) !== GGUF_MAGIC) return openSafetensorsFile(source);
+  const { tensors, config, metadata } = await openGgufCheckpoint(source);
+  return { name: source.name, format: "gguf", tensors: withSource(tensors, source), config, metadata };
 }
 
 async function openSafetensorsFile(source: Source): Promise<Checkpoint> {
@@ -171,7 +172,10 @@ function readWeightMap(where: string, index: unknown): ReadonlyMap<string, strin
   return weightMap;
 }
 
-function withSource(tensors: ReadonlyMap<string, TensorEntry>, source: Source): ReadonlyMap<string, CheckpointTensor> {
+function withSource(
+  tensors: ReadonlyMap<string, TensorEntry<ElementType>>,
+  source: Source,
+): ReadonlyMap<string, CheckpointTensor> {
   return new Map([...tensors].map(([name, entry]) => [name, { ...entry, source }]));
 }
 

@@ -1,11 +1,21 @@
 // A GGUF file as a checkpoint in the layout of transformers: its tensors under the names that `qwen3Names` asks for, those of all experts cut
 // into one per expert. Nothing is read or copied for that; a name is a place in the file.
 import { CheckpointError, FormatError } from "../core/errors.js";
-import type { Checkpoint, CheckpointTensor } from "./checkpoint.js";
 import { openGguf } from "./gguf.js";
 import { ggufConfig } from "./gguf-config.js";
+import type { MetadataValue } from "./gguf-values.js";
 import { quote } from "./json-text.js";
+import type { TensorEntry } from "./safetensors.js";
 import type { Source } from "./source.js";
+import type { ElementType } from "./stored-elements.js";
+
+/** What a checkpoint consists of. */
+interface GgufCheckpoint {
+  readonly tensors: ReadonlyMap<string, Entry>;
+  readonly config: unknown;
+  readonly metadata: ReadonlyMap<string, MetadataValue>;
+}
+type Entry = TensorEntry<ElementType>;
 
 const wholeNames: Readonly<Record<string, string>> = {
   token_embd: "model.embed_tokens",
@@ -40,7 +50,7 @@ const MAX_EXPERTS = 10_000;
  *
  * @throws FormatError if the file is malformed; CheckpointError if it is of another architecture or one part of several.
  */
-export async function openGgufCheckpoint(source: Source): Promise<Checkpoint> {
+export async function openGgufCheckpoint(source: Source): Promise<GgufCheckpoint> {
   const file = await openGguf(source);
   const { metadata } = file;
   const parts = metadata.get("split.count") ?? 1;
@@ -50,25 +60,26 @@ export async function openGgufCheckpoint(source: Source): Promise<Checkpoint> {
     );
   }
   const config = ggufConfig(file);
-  const tensors = new Map<string, CheckpointTensor>();
+  const tensors = new Map<string, Entry>();
   for (const entry of file.tensors.values()) {
-    for (const [name, piece] of piecesOf({ ...entry, source })) {
+    for (const [name, piece] of piecesOf(source.name, entry)) {
       if (tensors.has(name)) {
         throw new FormatError(`${source.name}: tensor ${quote(entry.name)}: must be the only ${quote(name)}, got two`);
       }
       tensors.set(name, piece);
     }
   }
-  return { name: source.name, format: "gguf", tensors, config, metadata };
+  return { tensors, config, metadata };
 }
 
-function piecesOf(entry: CheckpointTensor): readonly (readonly [name: string, entry: CheckpointTensor])[] {
+function piecesOf(file: string, entry: Entry): readonly (readonly [name: string, entry: Entry])[] {
   const [, layer, field, suffix] = /^(?:blk\.(\d+)\.)?(\w+)(\.weight|\.bias)$/.exec(entry.name) ?? [];
   if (field === undefined) return [[entry.name, entry]];
   if (layer === undefined) return [[own(wholeNames, field, suffix) ?? entry.name, entry]];
   const prefix = `model.layers.${layer}.`;
   const expert = own(expertNames, field, suffix);
-  if (expert !== undefined && entry.shape.length === 3) return experts(entry, `${prefix}mlp.experts.`, expert);
+  if (expert !== undefined && entry.shape.length === 3 && entry.begin < entry.end)
+    return experts(file, entry, `${prefix}mlp.experts.`, expert);
   const name = own(layerNames, field, suffix);
   return [[name === undefined ? entry.name : prefix + name, entry]];
 }
@@ -77,12 +88,12 @@ function own(names: Readonly<Record<string, string>>, field: string, suffix: str
   return Object.hasOwn(names, field) ? names[field] + suffix : undefined;
 }
 
-function experts(entry: CheckpointTensor, prefix: string, name: string): [string, CheckpointTensor][] {
+function experts(file: string, entry: Entry, prefix: string, name: string): [string, Entry][] {
   const { shape, begin, end } = entry;
   const [count, ...matrix] = shape;
   if (count > MAX_EXPERTS) {
     throw new FormatError(
-      `${entry.source.name}: tensor ${quote(entry.name)}: must hold at most ${MAX_EXPERTS} experts, got ${count}`,
+      `${file}: tensor ${quote(entry.name)}: must hold at most ${MAX_EXPERTS} experts, got ${count}`,
     );
   }
   const bytes = (end - begin) / count;

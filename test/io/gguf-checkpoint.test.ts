@@ -305,6 +305,19 @@ describe("loading", () => {
     );
   });
 
+  test("experts of no numbers are not cut up, and too many are refused", async () => {
+    const down = (count: number, width: number, bytes: number): Bytes => {
+      const name = "blk.0.ffn_down_exps.weight";
+      const tensor = { name, type: "F32", shape: [count, 1, width], bytes: new Uint8Array(bytes) } as const;
+      return ggufFile({ metadata: metadataOf(sparse), tensors: [tensor] });
+    };
+    expect([...(await openCheckpoint(down(2 ** 40, 0, 0))).tensors.keys()]).toEqual(["blk.0.ffn_down_exps.weight"]);
+    expect(
+      (await openCheckpoint(down(2, 1, 8))).tensors.get("model.layers.0.mlp.experts.1.down_proj.weight"),
+    ).toMatchObject({ name: "blk.0.ffn_down_exps.weight", shape: [1, 1], dtype: "F32" });
+    await expect(openCheckpoint(down(10_001, 1, 40_004))).rejects.toThrow("must hold at most 10000 experts, got 10001");
+  });
+
   test("from a path", async () => {
     const path = join(await mkdtemp(join(tmpdir(), "gguf-")), "model.gguf");
     await writeFile(path, await fileOf(dense));
