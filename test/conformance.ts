@@ -2,7 +2,7 @@
 // prints a line per case. Exit code 1 if a law is broken.
 import { parseArgs } from "node:util";
 import { openBackend, type BackendName } from "qwen-blocks/auto";
-import { conformanceCases } from "qwen-blocks/testing";
+import { BrokenLaw, conformanceCases } from "qwen-blocks/testing";
 
 async function main(): Promise<number> {
   const { values } = parseArgs({
@@ -31,7 +31,7 @@ async function main(): Promise<number> {
     const start = performance.now();
     const problem = await run().then(
       () => undefined,
-      (error: unknown) => (error instanceof Error ? error.message : String(error)),
+      (error: unknown) => report(error, name, backend.name, options.seed),
     );
     if (problem !== undefined) broken++;
     console.log(
@@ -44,6 +44,13 @@ async function main(): Promise<number> {
   );
   await backend[Symbol.asyncDispose]();
   return broken === 0 ? 0 : 1;
+}
+
+/** What went wrong, and the command that shows it again. */
+function report(error: unknown, name: string, backend: string, seed: number): string {
+  const drawn = error instanceof BrokenLaw ? ` --path ${error.again.path}` : "";
+  const command = `npm run conformance -- --backend ${backend} --seed ${seed} --only ${name}${drawn}`;
+  return `${error instanceof Error ? error.message : String(error)}\nor: ${command}`;
 }
 
 process.exitCode = await main().catch((error: unknown) => {

@@ -1,5 +1,4 @@
 // One step of AdamW, in place.
-import { showShape } from "../core/shape.js";
 import { dispatch } from "../tensor/dispatch.js";
 import type { Attrs, OpDef } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -19,7 +18,7 @@ const def = (param: Tensor, mean: Tensor, variance: Tensor): OpDef<"adamW"> => (
     expectShape("adamW", "hyper", hyper, [4], "learning rate, two bias corrections and gradient scale");
     for (const [what, target] of Object.entries({ param, mean, variance })) {
       expectDType("adamW", what, target);
-      expectShape("adamW", what, target, grad.shape, `that of grad ${showShape(grad.shape)}`);
+      expectShape("adamW", what, target, grad.shape, "that of grad", grad);
     }
     return [{ shape: grad.shape }, { shape: grad.shape }, { shape: grad.shape }];
   },

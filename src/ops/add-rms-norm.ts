@@ -1,5 +1,4 @@
 // The residual sum and its RMSNorm in one pass.
-import { showShape } from "../core/shape.js";
 import { dispatch } from "../tensor/dispatch.js";
 import type { OpDef } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -13,7 +12,7 @@ const def: OpDef<"addRmsNorm"> = {
   infer([x, residual, weight]) {
     expectLastAxis("addRmsNorm", "weight", weight, x);
     expectDType("addRmsNorm", "residual", residual);
-    expectShape("addRmsNorm", "residual", residual, x.shape, `that of x ${showShape(x.shape)}`);
+    expectShape("addRmsNorm", "residual", residual, x.shape, "that of x", x);
     return [{ shape: x.shape }, { shape: x.shape }];
   },
   composite([x, residual, weight], { eps }) {

@@ -1,6 +1,5 @@
 // Keys and values of new tokens, written into the pools of a cache.
 import { ConfigError } from "../core/errors.js";
-import { showShape } from "../core/shape.js";
 import { dispatch } from "../tensor/dispatch.js";
 import type { OpDef, Spec } from "../tensor/op.js";
 import { PackedTensor } from "../tensor/packed-tensor.js";
@@ -20,8 +19,8 @@ const def = (kPool: Pool, vPool: Pool): OpDef<"appendKV"> => ({
     expectDType("appendKV", "v", v);
     expectDType("appendKV", "slots", slots, "i32");
     expectRank("appendKV", "k", k, 4, "[B, T, Hkv, d]");
-    expectShape("appendKV", "v", v, k.shape, `that of k ${showShape(k.shape)}`);
-    expectShape("appendKV", "slots", slots, k.shape.slice(0, 2), `one slot per token of k ${showShape(k.shape)}`);
+    expectShape("appendKV", "v", v, k.shape, "that of k", k);
+    expectShape("appendKV", "slots", slots, k.shape.slice(0, 2), "one slot per token of k", k);
     return [poolSpec("kPool", kPool, k), poolSpec("vPool", vPool, k)];
   },
   write([k, v, slots], [kPool, vPool]) {
@@ -33,8 +32,7 @@ const def = (kPool: Pool, vPool: Pool): OpDef<"appendKV"> => ({
 function poolSpec(what: string, pool: Pool, x: Tensor): Spec {
   expectMatrix("appendKV", what, pool);
   expectRank("appendKV", what, pool, 3, "[N, Hkv, d]");
-  const because = `the heads of k ${showShape(x.shape)}`;
-  expectShape("appendKV", what, pool, [pool.shape[0], ...x.shape.slice(2)], because);
+  expectShape("appendKV", what, pool, [pool.shape[0], ...x.shape.slice(2)], "the heads of k", x);
   if (!(pool instanceof PackedTensor)) return { shape: pool.shape };
   expectListedScheme("appendKV", pool.backend, pool.scheme.name);
   if (pool.layout !== "plain" || pool.scheme.parts.some(({ per }) => per === "tile" || per === "tensor")) {

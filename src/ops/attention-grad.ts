@@ -1,6 +1,6 @@
 // Gradient of attention: the weights are computed again, not kept.
 import type { AttentionAttrs } from "../backends/backend.js";
-import { showShape, type Shape } from "../core/shape.js";
+import type { Shape } from "../core/shape.js";
 import { dispatch } from "../tensor/dispatch.js";
 import type { OpDef } from "../tensor/op.js";
 import type { PackedTensor } from "../tensor/packed-tensor.js";
@@ -26,7 +26,7 @@ const def: OpDef<"attentionGrad"> = {
     expectAttention("attentionGrad", [q, k, v, queries, keys], attrs);
     for (const [what, x] of [["y", y] as const, ["dy", dy] as const]) {
       expectDType("attentionGrad", what, x);
-      expectShape("attentionGrad", what, x, q.shape, `that of q ${showShape(q.shape)}`);
+      expectShape("attentionGrad", what, x, q.shape, "that of q", q);
     }
     return [{ shape: q.shape }, { shape: k.shape }, { shape: v.shape }];
   },

@@ -32,18 +32,18 @@ export function expectAttention(
   expectMatrix(op, "v", v);
   expectRank(op, "k", k, 3, "[N, Hkv, d]");
   const [N, Hkv] = k.shape;
-  expectShape(op, "k", k, [N, Hkv, d], `the head size of q ${showShape(q.shape)}`);
-  expectShape(op, "v", v, k.shape, `that of k ${showShape(k.shape)}`);
+  expectShape(op, "k", k, [N, Hkv, d], "the head size of q", q);
+  expectShape(op, "v", v, k.shape, "that of k", k);
   if (Hkv === 0 || H % Hkv !== 0) {
     throw new ShapeError(
       `${op}: the heads of q must be a multiple of those of k, got ${showShape(q.shape)} and ${showShape(k.shape)}`,
     );
   }
   expectDType(op, "queries", queries, "i32");
-  expectShape(op, "queries", queries, [B, T, 4], `the tokens of q ${showShape(q.shape)}`);
+  expectShape(op, "queries", queries, [B, T, 4], "the tokens of q", q);
   expectDType(op, "keys", keys, "i32");
   expectRank(op, "keys", keys, 3, "[B, S, 3]");
-  expectShape(op, "keys", keys, [B, keys.shape[1], 3], `the batch of q ${showShape(q.shape)}`);
+  expectShape(op, "keys", keys, [B, keys.shape[1], 3], "the batch of q", q);
   expectInteger(op, "window", window, 0);
   expectInteger(op, "sinks", sinks, 0);
   if (!Number.isFinite(scale)) throw new ConfigError(`${op}: scale must be finite, got ${scale}`);

@@ -1,5 +1,4 @@
 // The weighted sum of what the experts of a row gave.
-import { showShape } from "../core/shape.js";
 import { dispatch } from "../tensor/dispatch.js";
 import type { OpDef } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -15,7 +14,7 @@ const def: OpDef<"combineExperts"> = {
     expectDType("combineExperts", "weights", weights);
     expectRank("combineExperts", "x", x, 3, "[R, k, D]");
     const [R, k, D] = x.shape;
-    expectShape("combineExperts", "weights", weights, [R, k], `one for each slot of x ${showShape(x.shape)}`);
+    expectShape("combineExperts", "weights", weights, [R, k], "one for each slot of x", x);
     return [{ shape: [R, D] }];
   },
   composite([x, weights]) {

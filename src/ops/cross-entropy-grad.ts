@@ -1,5 +1,4 @@
 // Gradient of the cross-entropy.
-import { showShape } from "../core/shape.js";
 import { dispatch } from "../tensor/dispatch.js";
 import type { OpDef } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -36,13 +35,7 @@ export function expectTargets(op: string, logits: Tensor, targets: Tensor): void
   expectDType(op, "logits", logits);
   expectRank(op, "logits", logits, 2, "[R, V]");
   expectDType(op, "targets", targets, "i32");
-  expectShape(
-    op,
-    "targets",
-    targets,
-    logits.shape.slice(0, 1),
-    `one for each row of logits ${showShape(logits.shape)}`,
-  );
+  expectShape(op, "targets", targets, logits.shape.slice(0, 1), "one for each row of logits", logits);
 }
 
 /** 1 at each row's target, u32 [R, V]. */

@@ -26,10 +26,18 @@ export function expectRank(op: string, what: string, x: Tensor | PackedTensor, r
     throw new ShapeError(`${op}: ${what} must have shape ${form}, got ${showShape(x.shape)}`);
 }
 
-/** The operand has exactly this shape; `because` names where the numbers come from. */
-export function expectShape(op: string, what: string, x: Tensor | PackedTensor, shape: Shape, because: string): void {
+/** The operand has exactly this shape; `because` says where its numbers come from, if `of` an operand, then with that one's shape behind it. */
+export function expectShape(
+  op: string,
+  what: string,
+  x: Tensor | PackedTensor,
+  shape: Shape,
+  because: string,
+  of?: Tensor | PackedTensor,
+): void {
   if (sameShape(x.shape, shape)) return;
-  throw new ShapeError(`${op}: ${what} must have shape ${showShape(shape)}, ${because}, got ${showShape(x.shape)}`);
+  const reason = of ? `${because} ${showShape(of.shape)}` : because;
+  throw new ShapeError(`${op}: ${what} must have shape ${showShape(shape)}, ${reason}, got ${showShape(x.shape)}`);
 }
 
 /** A weight for each element of x's last axis. */
@@ -37,7 +45,7 @@ export function expectLastAxis(op: string, what: string, weight: Tensor, x: Tens
   expectDType(op, "x", x);
   expectDType(op, what, weight);
   if (x.shape.length === 0) throw new ShapeError(`${op}: x must have at least one axis, got []`);
-  expectShape(op, what, weight, x.shape.slice(-1), `the last axis of x ${showShape(x.shape)}`);
+  expectShape(op, what, weight, x.shape.slice(-1), "the last axis of x", x);
 }
 
 /** An attribute that must be an integer within bounds. */

@@ -86,8 +86,8 @@ export function expectExperts(
   if (x.shape.length !== 2 && x.shape.length !== 3) {
     throw new ShapeError(`${op}: x must have shape [R, in] or [R, k, in], got ${showShape(x.shape)}`);
   }
-  const because = `the slots of experts ${showShape(experts.shape)} and the last axis of weight ${showShape(weight.shape)}`;
-  expectShape(op, "x", x, x.shape.length === 2 ? [R, width] : [R, k, width], because);
+  const because = "the slots of experts and the last axis of weight";
+  expectShape(op, "x", x, x.shape.length === 2 ? [R, width] : [R, k, width], because, weight);
   return [R, k, out];
 }
 

@@ -1,5 +1,4 @@
 // The feed-forwards of a row's experts and their weighted sum: a mixture of experts without its gate.
-import { showShape } from "../core/shape.js";
 import { dispatch } from "../tensor/dispatch.js";
 import type { OpDef } from "../tensor/op.js";
 import type { PackedTensor } from "../tensor/packed-tensor.js";
@@ -22,12 +21,11 @@ const def: OpDef<"expertMlp"> = {
     expectMatrix("expertMlp", "down", down);
     expectRank("expertMlp", "down", down, 3, "[E, D, I]");
     const [E, , I] = down.shape;
-    const because = `the last axis of x ${showShape(x.shape)}`;
-    expectShape("expertMlp", "down", down, [E, D, I], because);
-    expectShape("expertMlp", "gateUp", gateUp, [E, 2 * I, D], `${because} and down ${showShape(down.shape)}`);
+    expectShape("expertMlp", "down", down, [E, D, I], "the last axis of x", x);
+    expectShape("expertMlp", "gateUp", gateUp, [E, 2 * I, D], "the last axis of x, and down", down);
     expectDType("expertMlp", "experts", experts, "i32");
     expectRank("expertMlp", "experts", experts, 2, "[R, k]");
-    expectShape("expertMlp", "experts", experts, [R, experts.shape[1]], `the rows of x ${showShape(x.shape)}`);
+    expectShape("expertMlp", "experts", experts, [R, experts.shape[1]], "the rows of x", x);
     expectDType("expertMlp", "weights", weights);
     expectShape("expertMlp", "weights", weights, experts.shape, "one for each slot of experts");
     return [{ shape: x.shape }];

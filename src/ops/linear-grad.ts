@@ -1,6 +1,6 @@
 // Gradient of a product with a weight.
 import { ShapeError } from "../core/errors.js";
-import { rowsOf, showShape, withLastAxis } from "../core/shape.js";
+import { rowsOf, withLastAxis } from "../core/shape.js";
 import { dispatch } from "../tensor/dispatch.js";
 import type { OpDef } from "../tensor/op.js";
 import { PackedTensor } from "../tensor/packed-tensor.js";
@@ -20,8 +20,7 @@ const def: OpDef<"linearGrad"> = {
     expectRank("linearGrad", "weight", weight, 2, "[out, in]");
     if (x.shape.length === 0) throw new ShapeError("linearGrad: x must have at least one axis, got []");
     const out = weight.shape[0];
-    const because = `the last axis of x ${showShape(x.shape)}`;
-    expectShape("linearGrad", "weight", weight, [out, rowsOf(x.shape).width], because);
+    expectShape("linearGrad", "weight", weight, [out, rowsOf(x.shape).width], "the last axis of x", x);
     expectShape("linearGrad", "dy", dy, withLastAxis(x.shape, out), "that of the product");
     return [{ shape: x.shape }, { shape: weight.shape }, { shape: [out] }];
   },

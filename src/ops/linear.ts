@@ -1,7 +1,7 @@
 // A product with a weight as checkpoints store it, [out, in].
 import type { Activations } from "../backends/backend.js";
 import { ConfigError, ShapeError } from "../core/errors.js";
-import { rowsOf, showShape, withLastAxis } from "../core/shape.js";
+import { rowsOf, withLastAxis } from "../core/shape.js";
 import { q8_0 } from "../quant/schemes/q8.js";
 import { dispatch } from "../tensor/dispatch.js";
 import type { OpDef } from "../tensor/op.js";
@@ -25,10 +25,10 @@ const def: OpDef<"linear"> = {
     if (x.shape.length === 0) throw new ShapeError("linear: x must have at least one axis, got []");
     const { width } = rowsOf(x.shape);
     const out = weight.shape[0];
-    expectShape("linear", "weight", weight, [out, width], `the last axis of x ${showShape(x.shape)}`);
+    expectShape("linear", "weight", weight, [out, width], "the last axis of x", x);
     if (bias) {
       expectDType("linear", "bias", bias);
-      expectShape("linear", "bias", bias, [out], `the rows of weight ${showShape(weight.shape)}`);
+      expectShape("linear", "bias", bias, [out], "the rows of weight", weight);
     }
     return [{ shape: withLastAxis(x.shape, out) }];
   },

@@ -32,7 +32,7 @@ const def: OpDef<"qkNormRope"> = {
     for (const [what, weight] of [["qWeight", qWeight] as const, ["kWeight", kWeight] as const]) {
       if (!weight) continue;
       expectDType("qkNormRope", what, weight);
-      expectShape("qkNormRope", what, weight, [d], `the size of a head of qkv ${showShape(qkv.shape)}`);
+      expectShape("qkNormRope", what, weight, [d], "the size of a head of qkv", qkv);
     }
     expectTable("qkNormRope", table, rows, layout, [B, T], d);
     return [{ shape: [B, T, numHeads, d] }, { shape: [B, T, numKvHeads, d] }, { shape: [B, T, numKvHeads, d] }];

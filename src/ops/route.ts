@@ -1,7 +1,6 @@
 // From the gate's logits to the chosen experts and their weights.
 import type { RouteScore } from "../backends/backend.js";
 import { ConfigError } from "../core/errors.js";
-import { showShape } from "../core/shape.js";
 import { dispatch } from "../tensor/dispatch.js";
 import type { OpDef } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -26,7 +25,7 @@ const def: OpDef<"route"> = {
     const [R, E] = logits.shape;
     if (bias) {
       expectDType("route", "bias", bias);
-      expectShape("route", "bias", bias, [E], `one for each expert of logits ${showShape(logits.shape)}`);
+      expectShape("route", "bias", bias, [E], "one for each expert of logits", logits);
     }
     if (!scores.includes(score)) {
       throw new ConfigError(`route: score must be ${scores.join(", ")}, got ${JSON.stringify(score)}`);

@@ -16,7 +16,7 @@ const def: OpDef<"swigluGrad"> = {
   infer([gateUp, dy]) {
     const shape = withLastAxis(gateUp.shape, expectHalves("swigluGrad", gateUp));
     expectDType("swigluGrad", "dy", dy);
-    expectShape("swigluGrad", "dy", dy, shape, `half of gateUp ${showShape(gateUp.shape)}`);
+    expectShape("swigluGrad", "dy", dy, shape, "half of gateUp", gateUp);
     return [{ shape: gateUp.shape }];
   },
   composite([gateUp, dy]) {

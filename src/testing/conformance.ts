@@ -9,12 +9,30 @@ import { obey } from "./obey.js";
 import { showOperand } from "./operands.js";
 import { wholeBackendCases } from "./whole-backend.js";
 
+/** Options of {@link conformanceCases} that show a failure again. */
+export interface Again {
+  readonly only: readonly [string];
+  readonly seed: number;
+  readonly path: string;
+}
+
+/** An op broke a law. The message has the smallest call that does, and how to see it again. */
+export class BrokenLaw extends Error {
+  override readonly name = "BrokenLaw";
+  readonly again: Again;
+
+  constructor(message: string, again: Again, options?: ErrorOptions) {
+    super(message, options);
+    this.again = again;
+  }
+}
+
 /** A test without a test runner. */
 export interface ConformanceCase {
   readonly name: string;
   /** Set where the caller leaves the case out; `run` then does nothing. */
   readonly skipped?: string;
-  /** Rejects with the first law that is broken, the smallest call that breaks it, and how to see it again. */
+  /** Rejects with the first law that is broken: a {@link BrokenLaw} where calls are drawn. */
   run(): Promise<void>;
 }
 
@@ -101,12 +119,13 @@ async function runCase(
   if (details.failed) {
     const [call] = details.counterexample ?? [];
     const error = details.errorInstance;
+    const found = details.counterexamplePath ?? "";
     const lines = [
       `${name}: ${error instanceof Error ? error.message : String(error)}`,
       `smallest failing call: ${call ? showCall(op, call) : "none was drawn"}`,
-      `to see it again: conformanceCases(backend, { only: ["${name}"], seed: ${details.seed}, path: "${details.counterexamplePath}" })`,
+      `to see it again: conformanceCases(backend, { only: ["${name}"], seed: ${seed}, path: "${found}" })`,
     ];
-    throw new Error(lines.join("\n"), { cause: error });
+    throw new BrokenLaw(lines.join("\n"), { only: [name], seed, path: found }, { cause: error });
   }
   expectSomething(name, bench, special === true && backend.features.accuracy === "wgsl", runs);
 }

@@ -19,10 +19,13 @@ async function bench(options: BenchOptions): Promise<void> {
 
 type Measure = (options: BenchOptions, print: (line: string) => void) => Promise<object>;
 
-async function measurementOf({ peers, python, scaling, replay }: BenchOptions): Promise<Measure> {
+async function measurementOf(options: BenchOptions): Promise<Measure> {
+  const { peers, llama, python, scaling, replay, packed } = options;
   if (peers !== undefined) return (await import("./compare-products.js")).compareProducts;
+  if (llama !== undefined) return (await import("./compare-files.js")).compareFiles;
   if (python !== undefined) return (await import("./compare-models.js")).compareModels;
   if (scaling) return (await import("./measure-scaling.js")).measureScaling;
   if (replay) return (await import("./measure-replay.js")).measureReplay;
+  if (packed) return (await import("./measure-packed.js")).measurePacked;
   return (await import("./measure-phases.js")).measurePhases;
 }

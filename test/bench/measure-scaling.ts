@@ -1,15 +1,16 @@
-// `--scaling`: what a token costs in decoding as experts and context grow. A token visits k experts, however many there are; of a longer
-// context it has to read the keys and values, at the machine's bandwidth.
+// `--scaling`: what a token costs in decoding as experts and context grow, and with two threads. A token visits k experts, however many there
+// are; of a longer context it has to read the keys and values, at the machine's bandwidth; a second thread never costs time.
 import { checkConfig, disposeAll, type Backend, type Qwen3Config } from "qwen-blocks";
 import { measureBandwidth } from "./limits.js";
 import { libraryVersion, machineFacts, showFacts } from "./machine.js";
 import { expectConfig, open, randomModel } from "./open.js";
 import type { BenchOptions } from "./options.js";
-import { decoded, prepare, type Measurable } from "./phases.js";
+import { decoded, prepare, sideOf } from "./phases.js";
 import { median, quartiles, showQuartiles, type Quartiles } from "./quartiles.js";
-import { alternate, takeTurn, type Side } from "./rounds.js";
+import { alternate } from "./rounds.js";
 
 const experts = { few: 128, many: 512 } as const;
+const threadsModels = ["toy", "moe-256"] as const;
 const contexts = { short: 256, long: 4096 } as const;
 
 interface ExpertsReport {
@@ -38,6 +39,14 @@ interface ContextReport {
   readonly ratio: Quartiles;
 }
 
+interface ThreadsReport {
+  readonly model: string;
+  readonly oneMilliseconds: number;
+  readonly twoMilliseconds: number;
+  /** How many times as fast two threads are. */
+  readonly ratio: Quartiles;
+}
+
 export async function measureScaling(options: BenchOptions, print: (line: string) => void): Promise<object> {
   const { model = "moe-256", scale, rounds } = options;
   await using backend = await open(options.backend);
@@ -60,7 +69,13 @@ export async function measureScaling(options: BenchOptions, print: (line: string
   print(showExperts(byExperts));
   const byContext = await measureContext(backend, config, rounds);
   print(showContext(byContext));
-  return { ...facts, experts: byExperts, context: byContext };
+  const byThreads: ThreadsReport[] = [];
+  for (const name of backend.name === "wasm" ? threadsModels : []) {
+    const report = await measureThreads(name, options);
+    byThreads.push(report);
+    print(showThreads(report));
+  }
+  return { ...facts, experts: byExperts, context: byContext, threads: byThreads };
 }
 
 async function measureExperts(backend: Backend, config: Qwen3Config, rounds: number): Promise<ExpertsReport> {
@@ -98,9 +113,26 @@ async function measureContext(backend: Backend, config: Qwen3Config, rounds: num
   };
 }
 
-/** In milliseconds per token. */
-function sideOf({ run, tokens }: Measurable): Side {
-  return { turn: async () => (await takeTurn(run)) / tokens };
+/** Each number of threads on a backend of its own, in this process: what waits is asleep. */
+async function measureThreads(
+  name: string,
+  { backend: { build }, tokens, rounds }: BenchOptions,
+): Promise<ThreadsReport> {
+  const config = expectConfig(name, 1);
+  await using one = await open({ name: "wasm", threads: 1, ...(build && { build }) });
+  await using two = await open({ name: "wasm", threads: 2, ...(build && { build }) });
+  const size = { tokens, batch: 1 };
+  using alone = await prepare("decode", randomModel(one, config), size);
+  using both = await prepare("decode", randomModel(two, config), size);
+  const { ours, theirs, ratio } = await alternate(sideOf(both), sideOf(alone), rounds);
+  return { model: name, oneMilliseconds: median(theirs), twoMilliseconds: median(ours), ratio };
+}
+
+function showThreads({ model, oneMilliseconds, twoMilliseconds, ratio }: ThreadsReport): string {
+  return [
+    `threads   ${model}: ${oneMilliseconds.toPrecision(4)} ms with 1, ${twoMilliseconds.toPrecision(4)} ms with 2`,
+    `          speed with 2 over speed with 1: ${showQuartiles(ratio)}`,
+  ].join("\n");
 }
 
 function showExperts({ few, many, fewMilliseconds, manyMilliseconds, ratio }: ExpertsReport): string {

@@ -7,7 +7,7 @@ import type { ProductSize } from "./peers/product.js";
 
 export interface BenchOptions {
   readonly backend: BackendOptions;
-  /** A preset, a name under models/, or a folder with a checkpoint. */
+  /** A preset, a name under models/, a folder with a checkpoint, or a GGUF file. */
   readonly model?: string;
   /** Of the preset's widths and depth. */
   readonly scale: number;
@@ -21,10 +21,13 @@ export interface BenchOptions {
   /** Where peers are installed. */
   readonly peers?: string;
   readonly product: ProductSize;
+  /** Where llama.cpp's builds for Node and browsers are installed. */
+  readonly llama?: string;
   /** A Python interpreter. */
   readonly python?: string;
   readonly scaling: boolean;
   readonly replay: boolean;
+  readonly packed: boolean;
   readonly rounds: number;
   readonly json: boolean;
 }
@@ -36,9 +39,9 @@ export const usage = `Measures tokens per second and kernel calls per token.
   --backend NAME  what computes; the best one that opens unless given
   --threads N     of the wasm backend; needs --backend wasm
   --build BUILD   of the wasm backend: ${builds.join(" or ")}; needs --backend wasm
-  --model MODEL   a preset (toy unless given), a name under test/bench/models, or a folder with a checkpoint
+  --model MODEL   a preset (toy unless given), a name under test/bench/models, a folder with a checkpoint, or a GGUF file
   --scale S       the preset at S times its widths and depth, with random weights
-  --tokens N      in the prompt, in the cache while decoding, in a row of a training step; 128 unless given
+  --tokens N      in the prompt, in the cache while decoding, in a row of a training step; 128 unless given, 512 with --llama
   --batch N       rows of a training step; 1 unless given
   --runs N        of which the median is shown; 5 unless given
   --only PHASE    ${phases.join(", ")}; may be repeated, all unless given
@@ -48,9 +51,12 @@ Comparisons, in place of the phases; each side runs in turn, and the ratio of ea
 
   --peers DIR     f32 matrix products against the packages that are installed in DIR
   --product MxKxN of which size; 512x1024x1024 unless given
+  --llama DIR     prefill and decoding of --model FILE.gguf against llama.cpp, native and in Chromium, with the packages
+                  node-llama-cpp and @wllama/wllama in DIR; their fastest number of threads is the reference
   --python PATH   training steps and decoding against transformers, with an interpreter that has it and torch
-  --scaling       decoding with four times the experts, and with sixteen times the context
   --replay        a recorded step whose kernels do next to nothing against a forward pass: the time of a command
+  --scaling       decoding with four times the experts, with sixteen times the context, and with two threads
+  --packed        decoding with bf16, q8_0 and q4_0 weights, and the time to the first token behind long prompts
   --rounds N      7 unless given
 
   --json          for programs
@@ -61,11 +67,14 @@ export function readOptions(args: readonly string[]): BenchOptions | "help" {
   const { help, backend, threads, build, model, scale, tokens, batch, runs, rounds, only, product, ...rest } =
     parse(args);
   if (help) return "help";
-  const { profile, peers, python, scaling, replay, json } = rest;
+  const { profile, peers, llama, python, scaling, replay, packed, json } = rest;
   if ((threads !== undefined || build !== undefined) && backend !== "wasm")
     throw new ConfigError(`--threads, --build: need --backend wasm, got ${backend ?? "none"}`);
-  if ([peers, python, scaling || undefined, replay || undefined].filter((mode) => mode !== undefined).length > 1)
-    throw new ConfigError("--peers, --python, --scaling, --replay: must be given one at a time, got several");
+  const modes = [peers, llama, python, scaling || undefined, replay || undefined, packed || undefined];
+  if (modes.filter((mode) => mode !== undefined).length > 1)
+    throw new ConfigError(
+      "--peers, --llama, --python, --scaling, --replay, --packed: must be given one at a time, got several",
+    );
   return {
     backend: {
       ...(backend !== undefined && { name: backend }),
@@ -74,7 +83,7 @@ export function readOptions(args: readonly string[]): BenchOptions | "help" {
     },
     ...(model !== undefined && { model }),
     scale: positive("--scale", scale, false),
-    tokens: positive("--tokens", tokens, true),
+    tokens: positive("--tokens", tokens ?? (llama === undefined ? "128" : "512"), true),
     batch: positive("--batch", batch, true),
     runs: positive("--runs", runs, true),
     rounds: positive("--rounds", rounds, true),
@@ -82,9 +91,11 @@ export function readOptions(args: readonly string[]): BenchOptions | "help" {
     product: sizes(product),
     profile,
     ...(peers !== undefined && { peers }),
+    ...(llama !== undefined && { llama }),
     ...(python !== undefined && { python }),
     scaling,
     replay,
+    packed,
     json,
   };
 }
@@ -99,16 +110,18 @@ function parse(args: readonly string[]) {
         build: { type: "string" },
         model: { type: "string" },
         scale: { type: "string", default: "1" },
-        tokens: { type: "string", default: "128" },
+        tokens: { type: "string" },
         batch: { type: "string", default: "1" },
         runs: { type: "string", default: "5" },
         only: { type: "string", multiple: true, default: [] },
         profile: { type: "boolean", default: false },
         peers: { type: "string" },
         product: { type: "string", default: "512x1024x1024" },
+        llama: { type: "string" },
         python: { type: "string" },
         scaling: { type: "boolean", default: false },
         replay: { type: "boolean", default: false },
+        packed: { type: "boolean", default: false },
         rounds: { type: "string", default: "7" },
         json: { type: "boolean", default: false },
         help: { type: "boolean", default: false },

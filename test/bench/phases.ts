@@ -1,6 +1,7 @@
 // What is measured: one run of each phase of a model.
 import { Random, generate, parameters, type KVCache, type Qwen3 } from "qwen-blocks";
 import { AdamW, Trainer, sampleBatch } from "qwen-blocks/train";
+import { takeTurn, type Side } from "./rounds.js";
 
 export const phases = ["prefill", "decode", "training"] as const;
 export type Phase = (typeof phases)[number];
@@ -22,6 +23,11 @@ export interface Measurable extends Disposable {
   readonly tokens: number;
   /** Ends when the results are on the host. */
   run(): Promise<void>;
+}
+
+/** A side of a match, in milliseconds per token. */
+export function sideOf({ run, tokens }: Measurable): Side {
+  return { turn: async () => (await takeTurn(run)) / tokens };
 }
 
 /** Makes everything that is not measured. */

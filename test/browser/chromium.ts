@@ -1,11 +1,12 @@
-// A Chromium without a window, and a server with pages of every policy that matters to WebAssembly and threads.
+// A browser, and a server with pages of every policy that matters to WebAssembly and threads.
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { resolve } from "node:path";
-import { chromium, type Browser, type Page, type Worker } from "playwright-core";
+import type { Browser, Page, Worker } from "playwright-core";
 import { workerSource } from "qwen-blocks/wasm";
 import { build, type Rollup } from "vite";
 import { alias } from "../../vitest.config.js";
+import { launchBrowser } from "./browser.js";
 import type * as suite from "./suite.js";
 
 const embedder = { "Cross-Origin-Embedder-Policy": "require-corp" };
@@ -47,12 +48,7 @@ export async function call<Name extends keyof Suite>(
 export async function launch(): Promise<Chromium> {
   const server = await serve();
   const { port } = server.address() as AddressInfo;
-  const quiet = ["--disable-gpu", "--no-first-run", "--disable-background-networking"];
-  const browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: ["--no-sandbox", ...quiet, "--disable-component-update", "--disable-sync"], // root has no sandbox
-    timeout: 120_000,
-  });
+  const browser = await launchBrowser();
   return {
     async page(path) {
       const page = await (await browser.newContext()).newPage();

@@ -215,7 +215,7 @@ const wrong: Record<string, readonly [call: () => unknown, message: string]> = {
   ],
   "expertLinear, x": [
     () => expertLinear(f(3, 1, 5), f(2, 4, 5), i(3, 2)),
-    "expertLinear: x must have shape [3,2,5], the slots of experts [3,2] and the last axis of weight [2,4,5], got [3,1,5]",
+    "expertLinear: x must have shape [3,2,5], the slots of experts and the last axis of weight [2,4,5], got [3,1,5]",
   ],
   "expertLinear, weight": [
     () => expertLinear(f(3, 5), f(4, 5), i(3, 2)),
@@ -231,7 +231,7 @@ const wrong: Record<string, readonly [call: () => unknown, message: string]> = {
   ],
   "expertMlp, gateUp": [
     () => expertMlp(f(3, 5), f(2, 4, 5), f(2, 5, 4), i(3, 2), f(3, 2)),
-    "expertMlp: gateUp must have shape [2,8,5], the last axis of x [3,5] and down [2,5,4], got [2,4,5]",
+    "expertMlp: gateUp must have shape [2,8,5], the last axis of x, and down [2,5,4], got [2,4,5]",
   ],
   "expertMlp, down": [
     () => expertMlp(f(3, 5), f(2, 8, 5), f(2, 4, 5), i(3, 2), f(3, 2)),

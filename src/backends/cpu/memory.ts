@@ -1,7 +1,8 @@
 // Memory of the CPU backend: one ArrayBuffer per storage.
-import { BackendError, DisposedError, OutOfMemoryError } from "../../core/errors.js";
+import { OutOfMemoryError } from "../../core/errors.js";
 import type { Storage } from "../../core/view.js";
 import type { Memory } from "../backend.js";
+import { closedBackend, expectLength, expectRange, foreignStorage, freedStorage } from "../storage-rules.js";
 import { turn } from "../turn.js";
 
 /** A multiple of 4 that every supported engine can allocate and cover with one typed array. */
@@ -24,9 +25,7 @@ export class CpuStorage implements Storage {
   get buffer(): ArrayBuffer {
     this.memory.expectOpen("storage");
     if (this.#buffer !== undefined) return this.#buffer;
-    throw new BackendError(
-      `storage: must be alive, got one of ${this.byteLength} bytes that was freed; free it after its last use`,
-    );
+    throw freedStorage(this.byteLength);
   }
 
   /** Takes the bytes away for good. */
@@ -40,9 +39,7 @@ export class CpuStorage implements Storage {
 /** The storage as one of this backend's own. */
 export function cpuStorage(storage: Storage): CpuStorage {
   if (storage instanceof CpuStorage) return storage;
-  throw new BackendError(
-    "cpu: storage must be this backend's own, got a foreign one; copy the numbers over with data() first",
-  );
+  throw foreignStorage("cpu", "cpu");
 }
 
 export class CpuMemory implements Memory {
@@ -58,15 +55,12 @@ export class CpuMemory implements Memory {
 
   /** @throws DisposedError after {@link close} */
   expectOpen(where: string): void {
-    if (this.#closed)
-      throw new DisposedError(`${where}: the cpu backend must be open, got a closed one; open another with cpu()`);
+    if (this.#closed) throw closedBackend(where, "cpu");
   }
 
   alloc(byteLength: number): Storage {
     this.expectOpen("alloc");
-    if (!Number.isSafeInteger(byteLength) || byteLength < 0) {
-      throw new BackendError(`alloc: the length must be a non-negative integer, got ${byteLength}`);
-    }
+    expectLength(byteLength);
     const storage = new CpuStorage(this, byteLength, this.#take(Math.ceil(byteLength / 4) * 4));
     this.#buffers++;
     this.#bytes += byteLength;
@@ -130,17 +124,7 @@ export class CpuMemory implements Memory {
   }
 
   #own(where: string, storage: Storage): CpuStorage {
-    const own = cpuStorage(storage);
-    if (own.memory === this) return own;
-    throw new BackendError(
-      `${where}: storage must belong to this backend, got one of another cpu backend; use one backend throughout`,
-    );
+    if (storage instanceof CpuStorage && storage.memory === this) return storage;
+    throw foreignStorage(where, "cpu");
   }
-}
-
-function expectRange(where: string, storage: CpuStorage, offset: number, byteLength: number): void {
-  if (offset >= 0 && byteLength >= 0 && offset + byteLength <= storage.byteLength) return;
-  throw new BackendError(
-    `${where}: bytes must lie within the storage of ${storage.byteLength}, got ${offset} to ${offset + byteLength}`,
-  );
 }

@@ -1,7 +1,8 @@
 // Memory of the wasm backend: blocks of one shared linear memory, which grows and never shrinks.
-import { BackendError, DisposedError, OutOfMemoryError } from "../../core/errors.js";
+import { OutOfMemoryError } from "../../core/errors.js";
 import type { Storage } from "../../core/view.js";
 import type { Memory } from "../backend.js";
+import { closedBackend, expectLength, expectRange, foreignStorage, freedStorage } from "../storage-rules.js";
 import { turn } from "../turn.js";
 import { Heap } from "./heap.js";
 
@@ -27,9 +28,7 @@ export class WasmStorage implements Storage {
   get address(): number {
     this.memory.expectOpen("storage");
     if (this.#alive) return this.#address;
-    throw new BackendError(
-      `storage: must be alive, got one of ${this.byteLength} bytes that was freed; free it after its last use`,
-    );
+    throw freedStorage(this.byteLength);
   }
 
   /** Takes the bytes away for good. */
@@ -68,15 +67,12 @@ export class WasmMemory implements Memory {
 
   /** @throws DisposedError after {@link close} */
   expectOpen(where: string): void {
-    if (this.#closed)
-      throw new DisposedError(`${where}: the wasm backend must be open, got a closed one; open another with wasm()`);
+    if (this.#closed) throw closedBackend(where, "wasm");
   }
 
   alloc(byteLength: number): Storage {
     this.expectOpen("alloc");
-    if (!Number.isSafeInteger(byteLength) || byteLength < 0) {
-      throw new BackendError(`alloc: the length must be a non-negative integer, got ${byteLength}`);
-    }
+    expectLength(byteLength);
     const storage = new WasmStorage(this, byteLength, this.#block(byteLength));
     this.#buffers++;
     this.#bytes += byteLength;
@@ -133,9 +129,7 @@ export class WasmMemory implements Memory {
   /** The storage as one of this memory's own. */
   own(where: string, storage: Storage): WasmStorage {
     if (storage instanceof WasmStorage && storage.memory === this) return storage;
-    throw new BackendError(
-      `${where}: storage must belong to this wasm backend, got a foreign one; copy the numbers over with data() first`,
-    );
+    throw foreignStorage(where, "wasm");
   }
 
   #block(byteLength: number): number {
@@ -163,11 +157,4 @@ export class WasmMemory implements Memory {
       return false;
     }
   }
-}
-
-function expectRange(where: string, storage: WasmStorage, offset: number, byteLength: number): void {
-  if (offset >= 0 && byteLength >= 0 && offset + byteLength <= storage.byteLength) return;
-  throw new BackendError(
-    `${where}: bytes must lie within the storage of ${storage.byteLength}, got ${offset} to ${offset + byteLength}`,
-  );
 }
