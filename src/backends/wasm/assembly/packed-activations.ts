@@ -35,7 +35,10 @@ export function scalesOf(x: usize, width: u32): usize {
   return x + (blocksOf(width) as usize) * BLOCK_BYTES;
 }
 
-/** Puts 32 codes in order at `to`; returns where their sums start. */
+/**
+ * Puts 32 codes in order at `to`; returns where their sums start, each lane by the numbers that will be summed in it: what cancels does so
+ * before it is scaled and rounded.
+ */
 function arrange<S>(codes: usize, to: usize): v128 {
   const low = v128.load(codes), high = v128.load(codes, 16), zero = i32x4.splat(0);
   if (ASC_FEATURE_RELAXED_SIMD) {
@@ -68,12 +71,15 @@ function arrange<S>(codes: usize, to: usize): v128 {
   const ab2 = i8x16.shuffle(a, b, 4, 5, 12, 13, 20, 21, 28, 29, 6, 7, 14, 15, 22, 23, 30, 31);
   const cd0 = i8x16.shuffle(c, d, 0, 1, 8, 9, 16, 17, 24, 25, 2, 3, 10, 11, 18, 19, 26, 27);
   const cd2 = i8x16.shuffle(c, d, 4, 5, 12, 13, 20, 21, 28, 29, 6, 7, 14, 15, 22, 23, 30, 31);
-  v128.store(to, i8x16.shuffle(ab0, cd0, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23));
-  v128.store(to, i8x16.shuffle(ab0, cd0, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31), 16);
-  v128.store(to, i8x16.shuffle(ab2, cd2, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23), 32);
-  v128.store(to, i8x16.shuffle(ab2, cd2, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31), 48);
-  const sums = i16x8.add(i16x8.add(a, b), i16x8.add(c, d));
-  return i32x4.dot_i16x8_s(sums, i16x8.splat(-8));
+  const x0 = i8x16.shuffle(ab0, cd0, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
+  const x1 = i8x16.shuffle(ab0, cd0, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+  const x2 = i8x16.shuffle(ab2, cd2, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
+  const x3 = i8x16.shuffle(ab2, cd2, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+  v128.store(to, x0);
+  v128.store(to, x1, 16);
+  v128.store(to, x2, 32);
+  v128.store(to, x3, 48);
+  return i32x4.dot_i16x8_s(i16x8.add(i16x8.add(x0, x1), i16x8.add(x2, x3)), i16x8.splat(-8));
 }
 
 function roundRow<S>(x: usize, to: usize, width: u32, scratch: usize): void {
