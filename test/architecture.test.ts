@@ -21,7 +21,7 @@ const layering: Record<string, readonly string[]> = {
   routing: ["core", contractTypes, "tensor", "ops"],
   layers: ["core", contractTypes, "tensor", "ops", "routing"],
   attention: ["core", "quant/schemes", contractTypes, "tensor", "ops", "layers"],
-  quant: ["core", "quant/schemes", "tensor", "ops", "autograd", "layers"],
+  quant: ["core", "quant/schemes", contractTypes, "tensor", "ops", "autograd", "layers"],
   io: ["core", "quant/schemes", "tensor", "layers"],
   models: "core quant/schemes backends tensor ops autograd routing layers attention quant io".split(" "),
   train: ["core", contractTypes, "tensor", "ops", "autograd", "layers", "routing"],

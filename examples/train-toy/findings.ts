@@ -1,8 +1,8 @@
 // What a finished run is asked for.
 import { entropiesOf, type Entropies } from "./entropies.js";
 import { lastLoads, maxOverMean } from "./history.js";
-import { measure, type HeldOut } from "./measure.js";
-import { writeSample } from "./sample.js";
+import type { HeldOut } from "./measure.js";
+import { storeInFewBits, type Stored } from "./packed.js";
 import type { Session } from "./session.js";
 import type { Text } from "./text.js";
 
@@ -13,22 +13,29 @@ export interface Findings {
   readonly entropies: Entropies;
   /** By layer: largest load over mean load, over the last tenth of the steps. */
   readonly balance: readonly number[];
+  /** The model as trained, and packed. */
+  readonly stored: readonly Stored[];
+  /** Written by the smallest of them. */
   readonly sample: string;
 }
 
 /** Rejects with the signal's reason when that is aborted. */
 export async function findOut(
-  { settings, model, trainer, history }: Session,
+  { settings, model, history }: Session,
   text: Text,
-  { many }: HeldOut,
+  heldOut: HeldOut,
   signal: AbortSignal,
 ): Promise<Findings> {
   const { contextLength, sampleTokens: tokens } = settings.recipe;
+  const sampling = { tokens, contextLength, seed: settings.seed, signal };
+  const stored = await storeInFewBits(model, heldOut, sampling);
+  const [{ validation }] = stored;
   return {
-    validation: await measure(trainer, many, signal),
-    heldOutTokens: many.reduce((total, { counted }) => total + counted, 0),
-    entropies: entropiesOf(text.training, many),
+    validation,
+    heldOutTokens: heldOut.many.reduce((total, { counted }) => total + counted, 0),
+    entropies: entropiesOf(text.training, heldOut.many),
     balance: lastLoads(history).map(maxOverMean),
-    sample: await writeSample(model, { tokens, contextLength, seed: settings.seed, signal }),
+    stored,
+    sample: stored[stored.length - 1].sample,
   };
 }

@@ -1,5 +1,5 @@
 // How good the model is: its loss on held-out text, beside what counting gives on the same tokens.
-import { batchesInOrder, type Batch, type Trainer } from "qwen-blocks/train";
+import { batchesInOrder, evaluate, type Batch, type LanguageModel } from "qwen-blocks/train";
 import type { Recipe } from "./settings.js";
 import type { Text } from "./text.js";
 
@@ -26,12 +26,16 @@ export function heldOutBatches({ heldOut }: Text, { contextLength, batchSize }: 
 }
 
 /** Mean cross entropy in nats. Rejects with the signal's reason when that is aborted. */
-export async function measure(trainer: Trainer, batches: readonly Batch[], signal?: AbortSignal): Promise<number> {
+export async function evaluateOn(
+  model: LanguageModel,
+  batches: readonly Batch[],
+  signal?: AbortSignal,
+): Promise<number> {
   function* until(): Generator<Batch> {
     for (const batch of batches) {
       signal?.throwIfAborted();
       yield batch;
     }
   }
-  return trainer.evaluate(until());
+  return evaluate(model, until());
 }

@@ -7,7 +7,7 @@ import { heatMap, heatMapLegend } from "./heat-map.js";
 import { mean, type History } from "./history.js";
 import { temperature } from "./sample.js";
 import type { Settings } from "./settings.js";
-import { entropyTable, escape, factTable, speed } from "./tables.js";
+import { entropyTable, escape, factTable, speed, storedTable } from "./tables.js";
 import type { Text } from "./text.js";
 
 export interface ReportContent {
@@ -25,7 +25,7 @@ export interface ReportContent {
 export function reportPage(content: ReportContent): string {
   const { settings, config, findings, history } = content;
   const { total, active } = countParameters(config);
-  const { validation, entropies, balance, sample } = findings;
+  const { validation, entropies, balance, stored, sample } = findings;
   const [half, third] = [460, 360];
   return `<!doctype html>
 <html lang="en">
@@ -103,8 +103,15 @@ ${figure(
 </section>
 
 <section>
+<h2>In few bits</h2>
+<p>The same model with its matrices packed: routers and norms stay f32, and products round their inputs to 8 bits. q8_0 takes 8.5 bits per weight,
+q4_0 4.5.</p>
+<div class="card table">${storedTable(findings)}</div>
+</section>
+
+<section>
 <h2>What it writes</h2>
-<p>The beginning of a document, drawn at temperature ${temperature} with half a context of ${settings.recipe.contextLength} bytes in view. � stands for
+<p>The beginning of a document, by the model in ${stored[stored.length - 1].format}, drawn at temperature ${temperature} with half a context of ${settings.recipe.contextLength} bytes in view. � stands for
 bytes that are no UTF-8.</p>
 <div class="card"><pre>${escape(sample)}</pre></div>
 </section>

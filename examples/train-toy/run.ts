@@ -7,7 +7,7 @@ import { qwen3Names, saveCheckpoint, writeFileAtomic } from "qwen-blocks/io";
 import { train } from "qwen-blocks/train";
 import { findOut, type Findings } from "./findings.js";
 import { addStep } from "./history.js";
-import { heldOutBatches, measure, type HeldOut } from "./measure.js";
+import { evaluateOn, heldOutBatches, type HeldOut } from "./measure.js";
 import type { Options } from "./options.js";
 import { showProgress } from "./progress.js";
 import { reportPage } from "./report.js";
@@ -89,7 +89,7 @@ async function learn(
       addStep(history, report, steps);
       progress.step(report, history.balances[report.step]);
       if (trainer.steps % lookEvery === 0 || trainer.steps === steps) {
-        const loss = await measure(trainer, heldOut.few);
+        const loss = await evaluateOn(trainer.model, heldOut.few);
         history.validation.push({ step: trainer.steps, loss });
       }
       if (trainer.steps % saveEvery === 0 && trainer.steps < steps) await save();

@@ -34,6 +34,26 @@ ${row("bigram", bigram.crossEntropy, bigram.entropy)}
 </table>`;
 }
 
+export function storedTable({ stored }: Findings): string {
+  const [{ bytes: whole, validation: best }] = stored;
+  const cell = (text: string, note: string): string =>
+    `<td class="number">${text}<br><small class="muted">${note}</small></td>`;
+  const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+  const rows = stored.map(
+    ({ format, bytes, validation, tokensPerSecond }) => `<tr><th scope="row">${format}</th>
+${cell(`${(bytes / 1e6).toFixed(2)} MB`, percent(bytes / whole))}
+${cell(validation.toFixed(3), `${validation < best ? "−" : "+"}${percent(Math.abs(validation / best - 1))}`)}
+${cell(tokensPerSecond.toFixed(0), `${(tokensPerSecond / stored[0].tokensPerSecond).toFixed(2)} times f32`)}</tr>`,
+  );
+  return `<table>
+<thead><tr><th scope="col">Matrices in</th><th scope="col" class="number">size of the model</th>
+<th scope="col" class="number">nats per held-out token</th><th scope="col" class="number">tokens per second, writing</th></tr></thead>
+<tbody>
+${rows.join("\n")}
+</tbody>
+</table>`;
+}
+
 export function factTable({ settings, config, text, history, backend, version }: ReportContent): string {
   const { recipe, seed, steps, aux } = settings;
   const { contextLength, batchSize, peakLearningRate, warmup, weightDecay, maxGradNorm } = recipe;

@@ -16,11 +16,26 @@ export type Parameter = Tensor | PackedTensor;
  * `layers.0.selfAttn.qkvProj.weight`. A tensor met twice (a tied head) is listed once, where it is met first.
  */
 export function allParameters(model: object): Map<string, Parameter> {
-  const found = new Map<string, Parameter>();
-  walk(model, "", new Set(), (path, leaf) => {
-    if (leaf instanceof Tensor || leaf instanceof PackedTensor) found.set(path, leaf);
+  const found = new Map<Parameter, string>();
+  for (const { path, parameter } of placesOf(model)) if (!found.has(parameter)) found.set(parameter, path);
+  return new Map([...found].map(([parameter, path]) => [path, parameter]));
+}
+
+/** Where a block holds a parameter: `block[field]`. */
+export interface Place {
+  readonly path: string;
+  readonly block: Record<string, unknown>;
+  readonly field: string;
+  readonly parameter: Parameter;
+}
+
+/** The places of {@link allParameters}; a parameter that several blocks hold has as many. */
+export function placesOf(model: object): Place[] {
+  const places: Place[] = [];
+  walk(model, "", new Set(), (path, parameter, block, field) => {
+    if (isParameter(parameter)) places.push({ path, block: block as Place["block"], field, parameter });
   });
-  return found;
+  return places;
 }
 
 /** Those of {@link allParameters} that gradients exist for: the plain f32 ones. */
@@ -33,19 +48,29 @@ export function parameters(model: object): Map<string, Tensor> {
 
 /** Frees everything disposable that can be reached through the public fields of `model`: weights and tables. */
 export function disposeAll(model: object): void {
-  walk(model, "", new Set(), (_, leaf) => leaf[Symbol.dispose]());
+  const leaves = new Set<Disposable>();
+  if (isDisposable(model)) leaves.add(model);
+  else walk(model, "", new Set(), (_, leaf) => leaves.add(leaf));
+  for (const leaf of leaves) leaf[Symbol.dispose]();
 }
 
-function walk(value: object, path: string, seen: Set<object>, visit: (path: string, leaf: Disposable) => void): void {
-  if (seen.has(value)) return;
+type Visit = (path: string, leaf: Disposable, owner: object, field: string) => void;
+
+/** Blocks once each, leaves as often as they are met. */
+function walk(value: object, path: string, seen: Set<object>, visit: Visit): void {
+  if (seen.has(value) || isBackend(value) || ArrayBuffer.isView(value)) return;
   seen.add(value);
-  if (isDisposable(value)) return visit(path, value);
-  if (isBackend(value) || ArrayBuffer.isView(value)) return;
-  const entries = value instanceof Map ? value.entries() : Object.entries(value);
+  const entries: Iterable<[unknown, unknown]> = value instanceof Map ? value.entries() : Object.entries(value);
   for (const [key, field] of entries) {
-    if (typeof field === "object" && field !== null)
-      walk(field as object, path ? `${path}.${String(key)}` : String(key), seen, visit);
+    if (typeof field !== "object" || field === null) continue;
+    const below = path ? `${path}.${String(key)}` : String(key);
+    if (isDisposable(field)) visit(below, field, value, String(key));
+    else walk(field, below, seen, visit);
   }
+}
+
+function isParameter(leaf: object): leaf is Parameter {
+  return leaf instanceof Tensor || leaf instanceof PackedTensor;
 }
 
 function isDisposable(value: object): value is Disposable {

@@ -1,26 +1,18 @@
 // One training step: forward, backward, clip, update; and the state that a run is resumed from.
-import type { Backend } from "../backends/backend.js";
-import { ConfigError, IndexError } from "../core/errors.js";
+import { ConfigError } from "../core/errors.js";
 import { valueAndGrad } from "../autograd/value-and-grad.js";
 import { parameters } from "../layers/layer.js";
 import { add, mul } from "../ops/binary.js";
 import { fill } from "../ops/fill.js";
 import { balanceOf, loadBalancingLoss, routerZLoss } from "../routing/balance.js";
 import type { Routing } from "../routing/router.js";
-import { tensor } from "../tensor/create.js";
 import { scope } from "../tensor/scope.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { clipScale, globalNorm } from "./clip.js";
 import type { Batch } from "./data.js";
-import { ignoredTarget, nextTokenLoss } from "./next-token-loss.js";
+import { lossOf, type LanguageModel } from "./language-model.js";
 import type { Optimizer } from "./optimizer.js";
 import type { Schedule } from "./schedule.js";
-
-/** What can be trained: anything that turns rows of token ids into logits [B, T, V]. `Qwen3` is one. */
-export interface LanguageModel {
-  readonly backend: Backend;
-  forward(ids: readonly ArrayLike<number>[], options: { readonly routings?: Map<number, Routing> }): Tensor;
-}
 
 export interface TrainerOptions {
   readonly optimizer: Optimizer;
@@ -94,28 +86,12 @@ export class Trainer {
     return { step, learningRate, tokens: counted, ...(await report(seen.gradNorm, seen.losses, batches, counted)) };
   }
 
-  /** Mean cross entropy over all targets of the batches, in nats. */
-  async evaluate(batches: Iterable<Batch>): Promise<number> {
-    let total = 0;
-    let counted = 0;
-    for (const batch of batches) {
-      const loss = scope(() => this.#crossEntropy(batch, undefined));
-      try {
-        total += (await loss.data())[0] * batch.counted;
-      } finally {
-        loss.dispose();
-      }
-      counted += batch.counted;
-    }
-    return total / counted;
-  }
-
   /** @param share of the step's targets: the weight of this batch */
   #differentiate(batch: Batch, share: number): { value: Losses; grads: Map<string, Tensor> } {
     const { routerAuxLossCoef, routerZLossCoef = 0 } = this.#options;
     return valueAndGrad(this.#parameters, (): Losses => {
       const routings = new Map<number, Routing>();
-      const crossEntropy = this.#crossEntropy(batch, routings);
+      const crossEntropy = lossOf(this.model, batch, routings);
       const aux = routings.size > 0 ? loadBalancingLoss(routings) : fill(crossEntropy.backend, [], NaN);
       if (routings.size === 0) this.#warn();
       let total = crossEntropy;
@@ -124,18 +100,6 @@ export class Trainer {
       const loads = new Map(Array.from(routings, ([layer, routing]) => [layer, balanceOf(routing, undefined).chosen]));
       return { loss: mul(total, share), crossEntropy, aux, loads };
     });
-  }
-
-  #crossEntropy({ shape: [rows, length], inputs, targets }: Batch, routings: Map<number, Routing> | undefined): Tensor {
-    const ids = Array.from({ length: rows }, (_, row) => inputs.subarray(row * length, (row + 1) * length));
-    const logits = this.model.forward(ids, { routings });
-    const vocabSize = logits.shape[2];
-    const bad = targets.findIndex((id) => id !== ignoredTarget && (id < 0 || id >= vocabSize));
-    if (bad >= 0)
-      throw new IndexError(
-        `Trainer: targets must be ${ignoredTarget} or 0 to ${vocabSize - 1}, got ${targets[bad]} at element ${bad}`,
-      );
-    return nextTokenLoss(logits, tensor(logits.backend, targets, [rows, length]));
   }
 
   #warn(): void {

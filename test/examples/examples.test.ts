@@ -13,6 +13,13 @@ const promises: Readonly<Record<string, readonly RegExp[]>> = {
     /after: the busiest expert has [12]\.\d\d times the mean load, 0 are idle/,
   ],
   "03-decode-with-cache.ts": [/holds 38 tokens/, /at once: (0\.0e\+0|\d\.\de-(?:[6-9]|\d\d))\n/, /model: (\d+ ?){8}\n/],
+  "04-pack-weights.ts": [
+    /f32 +6\.59 MB/,
+    /q8_0 +1\.83 MB, logits off by [12]\.\d %/,
+    /q4_0 +1\.02 MB, logits off by [12]\d\.\d %/,
+    /packed: layers\.0\.mlp\.experts\.gateUpProj, /,
+    /alone: bf16\[8,64\]/,
+  ],
   "05-your-own-router.ts": [/threshold 0: 4\.00 experts per token/, /threshold 0\.2: [12]\.\d\d experts per token/],
 };
 

@@ -16,12 +16,12 @@ const recipe: Recipe = {
   ...toyRecipe,
   config: {
     ...toyRecipe.config,
-    hiddenSize: 16,
+    hiddenSize: 32,
     numAttentionHeads: 2,
-    headDim: 8,
+    headDim: 16,
     numExperts: 8,
     numExpertsPerTok: 2,
-    moeIntermediateSize: 8,
+    moeIntermediateSize: 32,
   },
   contextLength: 16,
   batchSize: 2,
@@ -71,6 +71,13 @@ describe("a run", () => {
     const { out, printed } = await run("whole");
     expect(printed).toContain("6/6 loss");
     expect(printed).toMatch(/unigram, entropy of the tokens +\d\.\d{3} {2}the model is/);
+    const stored = ["f32", "q8_0", "q4_0"].map((format) =>
+      new RegExp(`${format} +(\\d\\.\\d+) MB +(\\d\\.\\d+) +\\d+`).exec(printed),
+    );
+    const [sizes, losses] = [1, 2].map((column) => stored.map((found) => Number(found?.[column])));
+    expect(sizes[0] > sizes[1] && sizes[1] > sizes[2]).toBe(true);
+    for (const loss of losses) expect(Math.abs(loss / losses[0] - 1)).toBeLessThan(0.1);
+    expect(printed).toContain("In q4_0 it writes:");
     expect(readdirSync(out).sort()).toEqual(["checkpoint", "report.html", "training-state.safetensors"]);
 
     const page = readFileSync(join(out, "report.html"), "utf8");
