@@ -1,5 +1,5 @@
-// Decoders of drawn configurations, their matrices and the pools of their caches stored by drawn schemes: a text read at once, in pieces or token
-// by token gives the same logits. A token's keys and values are rounded once, when they arrive, so that how many come with it changes nothing.
+// Decoders of drawn configurations, the pools of their caches stored by drawn schemes: a text read at once, in pieces or token by token gives the
+// same logits. A token's keys and values are rounded once, when they arrive, so that how many come with it changes nothing.
 import {
   DenseCache, disposeAll, keep, quantize, Qwen3, reshape, concat, zeros, type Backend, type Pool, type Qwen3Config, type Tensor,
 } from "qwen-blocks"; // prettier-ignore
