@@ -90,7 +90,7 @@ async function expectEncoded(
 const everyF16 = Uint16Array.from({ length: 65536 }, (_, code) => code);
 const wordsOf = (bytes: Uint8Array<ArrayBuffer>): Uint32Array<ArrayBuffer> => new Uint32Array(bytes.buffer);
 
-/** Numbers of ordinary size, whole blocks of zeros, halves between codes, and numbers so small or large that scales leave their range. */
+/** Numbers of ordinary size, whole blocks of zeros, halves between codes and the numbers before them, and numbers so small or large that scales leave their range. */
 function drawn(random: Random, shape: Shape): Float32Array<ArrayBuffer> {
   const x = new Float32Array(shape.reduce((product, extent) => product * extent, 1));
   for (let from = 0; from < x.length; from += 8) {
@@ -98,7 +98,9 @@ function drawn(random: Random, shape: Shape): Float32Array<ArrayBuffer> {
     const size = 2 ** (random.integer(60) - 40);
     for (let i = from; i < Math.min(from + 8, x.length); i++) {
       if (kind === 0) x[i] = random.integer(2) === 0 ? 0 : -0;
-      else if (kind < 3) x[i] = i % 4 === 0 ? (kind === 1 ? 127 : -8) : (random.integer(17) - 8) / 2;
+      else if (kind < 3)
+        x[i] =
+          i % 4 === 0 ? (kind === 1 ? 127 : -8) : ((random.integer(17) - 8) / 2) * (1 - random.integer(2) * 2 ** -24);
       else x[i] = random.normal() * (kind === 3 ? size : 1);
     }
   }

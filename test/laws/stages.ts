@@ -2,8 +2,9 @@
 // itself from what was noted, so that its bounds are those of one layer.
 import {
   add, div, gatherRows, keep, linear, MoELayer, mul, parameters, Qwen3, reshape, sequencePositions, softmax, stepWithoutCache, sum, tensor, valueAndGrad,
-  zeros, type Backend, type DecoderBlockContext, type Qwen3Config, type Router, type Tensor,
+  zeros, type Backend, type DecoderBlockContext, type Qwen3Config, type Router, type SchemeName, type Tensor,
 } from "qwen-blocks"; // prettier-ignore
+import { packModel } from "qwen-blocks/quant";
 import type { Oracle } from "qwen-blocks/testing";
 import { nextTokenLoss } from "qwen-blocks/train";
 import { livelyWeights } from "../models/tiny.js";
@@ -14,6 +15,8 @@ export interface Pass {
   readonly config: Qwen3Config;
   readonly ids: readonly number[];
   readonly seed: number;
+  /** By which the matrices are packed; plain if undefined. */
+  readonly scheme: SchemeName | undefined;
   /** What each token chose, by layer. */
   readonly experts: ReadonlyMap<number, Int32Array>;
   readonly logits: readonly number[];
@@ -51,6 +54,16 @@ export function probed(model: Qwen3, T: number): { readonly stages: Tensor[]; re
   return { stages, probes };
 }
 
+/** The model of a pass. */
+export async function modelOf(
+  where: Backend,
+  { config, seed, scheme }: Pick<Pass, "config" | "seed" | "scheme">,
+): Promise<Qwen3> {
+  const model = new Qwen3(livelyWeights(where, seed), config);
+  if (scheme !== undefined) await packModel(model, { scheme });
+  return model;
+}
+
 /** Makes mixtures choose what was chosen before; the weights are still those of the logits. */
 export function forceRouting(model: Qwen3, { experts, config }: Pass): void {
   for (const [layer, chosen] of experts) {
@@ -81,7 +94,7 @@ function forced(backend: Backend, experts: Int32Array, { normTopkProb, numExpert
 export async function judgeStages(judge: Oracle, pass: Pass, targets: Tensor, tally: Tally): Promise<void> {
   const { config, ids, stages, grads } = pass;
   const [T, D, L] = [ids.length, config.hiddenSize, config.numHiddenLayers];
-  const model = new Qwen3(livelyWeights(judge, pass.seed), config);
+  const model = await modelOf(judge, pass);
   forceRouting(model, pass);
   const given = (values: readonly number[]): Tensor => tensor(judge, values, [1, T, D]);
   const gradientOf = (stage: number): Tensor => given(grads.get(probeName(stage)) as readonly number[]);

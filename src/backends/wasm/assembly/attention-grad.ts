@@ -13,8 +13,8 @@ import { dot4 } from "./dot";
 import { exp4 } from "./math";
 
 // Words after those of attention-tables.ts; statistics are three numbers by the row's place: shift, factor, mean.
-const DY: usize = 15, PER_TILE: usize = 16, TILES: usize = 17, BATCHES: usize = 18, PASSING_TOKENS: usize = 19, NEAR_SUMS: usize = 20;
-const SCRATCH: usize = 21, THREAD_BYTES: usize = 22, FAR_SUMS: usize = 23, STATISTICS: usize = 24, RESULT: usize = 25;
+const DY: usize = 16, PER_TILE: usize = 17, TILES: usize = 18, BATCHES: usize = 19, PASSING_TOKENS: usize = 20, NEAR_SUMS: usize = 21;
+const SCRATCH: usize = 22, THREAD_BYTES: usize = 23, FAR_SUMS: usize = 24, STATISTICS: usize = 25, RESULT: usize = 26;
 
 /** Words PER_TILE: rows of y per tile. The mean of a row: dy . y. */
 export function meanTile(command: usize, tile: u32): void {

@@ -8,6 +8,8 @@ export const Q: usize = 0, K: usize = 1, V: usize = 2, QUERIES: usize = 3, KEYS:
 const TOKENS: usize = 5, HEADS: usize = 6, KV_HEADS: usize = 7, SIZE: usize = 8, SLOTS: usize = 9, KEY_ROWS: usize = 10;
 /** In dist = position of the query - that of the key: the least there may be at all, and the limits of the window. */
 const LEAST: usize = 11, FROM: usize = 12, TO: usize = 13, SINKS: usize = 14;
+/** Bytes of a row of K or V. 1 where a pool is packed, with K and V 0: in place of their addresses, keys then get the numbers of their rows. */
+const ROW_BYTES: usize = 15;
 
 export function tokensOf(command: usize): u32 {
   return word(command, TOKENS);
@@ -23,6 +25,9 @@ export function groupOf(command: usize): u32 {
 }
 export function sizeOf(command: usize): u32 {
   return word(command, SIZE);
+}
+export function packedOf(command: usize): bool {
+  return word(command, ROW_BYTES) == 1;
 }
 export function keyRowsOf(command: usize): u32 {
   return word(command, KEY_ROWS);
@@ -89,7 +94,7 @@ export function queryRecords(
 export function keyRecords(
   command: usize, batch: u32, first: u32, last: u32, kvHead: u32, records: usize, span: usize, zeros: usize, stream: bool,
 ): u32 {
-  const kvHeads = kvHeadsOf(command), size = sizeOf(command), slots = word(command, SLOTS);
+  const kvHeads = kvHeadsOf(command), rowBytes = word(command, ROW_BYTES) as usize, slots = word(command, SLOTS);
   const sinks = signed(command, SINKS);
   const k = word(command, K) as usize, v = word(command, V) as usize;
   let at = (word(command, KEYS) as usize) + ((batch * keyRowsOf(command) + first) as usize) * 12;
@@ -101,7 +106,7 @@ export function keyRecords(
     const plain = position < 0 ? -2 : segment < 0 ? ~segment : segment;
     const free = (segment >> 31) | -i32(position < sinks);
     const known = position >= 0 && slot < slots;
-    const offset = (((slot as usize) * kvHeads + kvHead) * size) << 2;
+    const offset = ((slot as usize) * kvHeads + kvHead) * rowBytes;
     const place = (batch * keyRowsOf(command) + row) * kvHeads + kvHead;
     put(records + (rows << 2), span, position, plain, free, row as i32, 0, known ? k + offset : zeros, known ? v + offset : zeros, place);
     rows++;
@@ -119,7 +124,7 @@ export function keyRecords(
 export function keyLists(
   command: usize, batch: u32, first: u32, last: u32, kvHead: u32, near: usize, far: usize, zeros: usize, summary: usize,
 ): u32 {
-  const kvHeads = kvHeadsOf(command), size = sizeOf(command), slots = word(command, SLOTS);
+  const kvHeads = kvHeadsOf(command), rowBytes = word(command, ROW_BYTES) as usize, slots = word(command, SLOTS);
   const sinks = signed(command, SINKS);
   const k = word(command, K) as usize, v = word(command, V) as usize;
   let least = i32.MAX_VALUE, greatest = i32.MIN_VALUE, lowest = i32.MAX_VALUE, highest = i32.MIN_VALUE, free = 0;
@@ -135,7 +140,7 @@ export function keyLists(
     lowest = min(lowest, plain);
     highest = max(highest, plain);
     const known = slot < slots;
-    const offset = (((slot as usize) * kvHeads + kvHead) * size) << 2;
+    const offset = ((slot as usize) * kvHeads + kvHead) * rowBytes;
     store<u32>(near, known ? k + offset : zeros);
     store<u32>(far, known ? v + offset : zeros);
     near += 4;

@@ -2,10 +2,11 @@
 // may see or a chunk of them. Scores exist for a block of keys only, with running maxima and sums (Milakov & Gimelshein 2018).
 import {
   ALL, FAR, FIELDS, FIRST, LAST, NEAR, NONE, PLACE, SEGMENT, SOME, SUMMARY_BYTES,
-  greatestOf, groupOf, headsOf, keyLists, keyRecords, keyRowsOf, kvHeadsOf, leastOf, maskStream, queryRecords, relation, sizeOf, summarize, tokensOf,
+  greatestOf, groupOf, headsOf, keyLists, keyRecords, keyRowsOf, kvHeadsOf, leastOf, maskStream, packedOf, queryRecords, relation, sizeOf, summarize, tokensOf,
 } from "./attention-tables";
 import { addRows, anyOdd, packLanes, roundedUp, scoreRows, storeLanes } from "./attention-blocks";
 import { FEW, addFew, scoreFew, touchRows } from "./attention-few";
+import { ABSENT, K_MATRIX, V_MATRIX, readRows } from "./attention-pools";
 import { capScores, hideScores, shiftOf, weigh } from "./attention-softmax";
 import { single, word } from "./command";
 import { exp4 } from "./math";
@@ -15,8 +16,8 @@ import { madd } from "./simd";
 export const BLOCK: u32 = 64;
 
 // Words after those of attention-tables.ts.
-const Y: usize = 15, PER_TILE: usize = 16, TOKEN_TILES: usize = 17, BATCHES: usize = 18, CHUNKS: usize = 19, CHUNK_KEYS: usize = 20;
-const SCRATCH: usize = 21, THREAD_BYTES: usize = 22, PARTS: usize = 23, STATISTICS: usize = 24;
+const Y: usize = 16, PER_TILE: usize = 17, TOKEN_TILES: usize = 18, BATCHES: usize = 19, CHUNKS: usize = 20, CHUNK_KEYS: usize = 21;
+const SCRATCH: usize = 22, THREAD_BYTES: usize = 23, PARTS: usize = 24, STATISTICS: usize = 25;
 // Numbers.
 export const SCALE: usize = 0, SOFTCAP: usize = 1;
 
@@ -64,6 +65,8 @@ export function attentionTile(command: usize, tile: u32, thread: u32): void {
   const part = (word(command, PARTS) as usize) + ((unit * chunks + chunk) as usize) * partBytes(command);
   const state = chunks > 1 ? part : q + span * roundedUp(size);
   const sums = state + span, values = sums + span;
+  const packed = packedOf(command), absent = packed ? ABSENT : zeros;
+  const keyRows = q + span * roundedUp(size) + partBytes(command), valueRows = keyRows + ((BLOCK * roundedUp(size)) << 2);
   memory.fill(zeros, 0, roundedUp(size) << 2);
   memory.fill(sums, 0, partBytes(command) - span);
   for (let i: usize = 0; i < span; i += 4) store<f32>(state + i, -Infinity);
@@ -83,16 +86,20 @@ export function attentionTile(command: usize, tile: u32, thread: u32): void {
     const to = min(last as u32, from + word(command, CHUNK_KEYS));
     for (let row = from; row < to; row += BLOCK) {
       const end = min(to, row + BLOCK);
-      let count = keyLists(command, batch, row, end, kvHead, near, far, zeros, passing);
+      let count = keyLists(command, batch, row, end, kvHead, near, far, absent, passing);
       const who = relation(command, seen, passing);
       if (who == NONE) continue;
       if (who == SOME) {
-        count = keyRecords(command, batch, row, end, kvHead, keys, BLOCK * 4, zeros, true);
+        count = keyRecords(command, batch, row, end, kvHead, keys, BLOCK * 4, absent, true);
         count = maskStream(command, records, span, panels, keys, BLOCK * 4, count, masks, BLOCK, true);
         if (count == 0) continue;
       }
+      if (packed) {
+        readRows(command, K_MATRIX, near, count, size, zeros, keyRows);
+        readRows(command, V_MATRIX, far, count, size, zeros, valueRows);
+      }
       // Values are read across their rows, and keys of several heads lie apart: neither in an order that a processor foresees.
-      if (panels == 1) store<u32>(factors, touchRows(far, count, size) + (kvHeads > 1 ? touchRows(near, count, size) : 0));
+      else if (panels == 1) store<u32>(factors, touchRows(far, count, size) + (kvHeads > 1 ? touchRows(near, count, size) : 0));
       const odd = who == SOME && anyOdd(far, count, size);
       for (let p: u32 = 0; p < panels; p++) {
         const place = (p as usize) << 5;

@@ -8,8 +8,8 @@ export function fromF16(codes: v128): v128 {
   const shifted = i32x4.shl(magnitude, 13);
   const normal = i32x4.add(shifted, i32x4.splat(0x38000000)); // the exponent's bias rises from 15 to 127
   const top = v128.or(shifted, i32x4.splat(0x7f800000));
-  // Below 2^-14 a code counts steps of 2^-24: those that the mantissa has between 2^-14 and 2^-13, had it begun there. Such numbers are made
-  // by a subtraction because processors are slow to multiply subnormal ones.
+  // Below 2^-14 a code counts steps of 2^-24: those of an f32 from 2^-14 on. A subtraction makes such
+  // numbers, since processors are slow to multiply subnormal ones, and a small scale is one.
   const counted = f32x4.sub(i32x4.add(shifted, i32x4.splat(0x38800000)), f32x4.splat(6.103515625e-5));
   const finite = v128.bitselect(counted, normal, i32x4.lt_s(magnitude, i32x4.splat(0x400)));
   const number = v128.bitselect(top, finite, i32x4.ge_s(magnitude, i32x4.splat(0x7c00)));
@@ -50,24 +50,6 @@ function toBf16(x: v128): v128 {
   return v128.bitselect(v128.or(upper, i32x4.splat(0x40)), rounded, f32x4.ne(x, x));
 }
 
-/** The numbers of eight codes of f16. */
-function storeF16(codes: v128, to: usize): void {
-  const magnitude = v128.and(codes, i16x8.splat(0x7fff));
-  // Below 2^-14, an infinity or NaN: few of many.
-  if (v128.any_true(i16x8.ge_u(i16x8.sub(magnitude, i16x8.splat(0x400)), i16x8.splat(0x7800)))) {
-    v128.store(to, fromF16(i32x4.extend_low_i16x8_u(codes)));
-    v128.store(to, fromF16(i32x4.extend_high_i16x8_u(codes)), 16);
-  } else {
-    v128.store(to, normalF16(i32x4.extend_low_i16x8_s(codes)));
-    v128.store(to, normalF16(i32x4.extend_high_i16x8_s(codes)), 16);
-  }
-}
-
-/** Codes with their signs extended, none of them of a special kind. */
-function normalF16(codes: v128): v128 {
-  return i32x4.add(v128.and(i32x4.shl(codes, 13), i32x4.splat(0x8fffe000)), i32x4.splat(0x38000000));
-}
-
 /** The numbers of eight codes of bf16, which are their upper halves. The order of the shuffles is that of one instruction. */
 function storeBf16(codes: v128, to: usize): void {
   const zero = i32x4.splat(0);
@@ -75,20 +57,52 @@ function storeBf16(codes: v128, to: usize): void {
   v128.store(to, i8x16.shuffle(zero, codes, 8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31), 16);
 }
 
-/** The numbers of one row: of f16 codes if `half`, else of bf16. */
-export function decodeFloats(codes: usize, to: usize, width: u32, half: bool): void {
-  for (let i = width >> 3; i != 0; i--) {
-    if (half) storeF16(v128.load(codes), to);
-    else storeBf16(v128.load(codes), to);
+/** The mask of the bits that a code of f16 sets as an f32, and the bits of 2^112. Engines make what is no load anew in each round of a loop. */
+const CONSTANTS = memory.data<u32>([0x8fffe000, 0x77800000]);
+
+/** The numbers of one row of f16 codes. */
+export function decodeF16Row(codes: usize, to: usize, width: u32): void {
+  const done = decodeFinite(codes, to, width >> 3) ? width & ~7 : 0;
+  decodeFours(codes + (done << 1), to + (done << 2), width - done, true);
+}
+
+/** The numbers of `eights` times eight codes of f16. Returns whether they are right, which those of infinities and NaN are not. */
+function decodeFinite(codes: usize, to: usize, eights: u32): bool {
+  let largest = i32x4.splat(0);
+  const mask = v128.load32_splat(CONSTANTS), by = v128.load32_splat(CONSTANTS, 4);
+  for (; eights != 0; eights--) {
+    const eight = v128.load(codes);
+    largest = i16x8.max_u(largest, i16x8.shl(eight, 1));
+    // As the bits of an f32 they are 2^112 times too small, subnormals too.
+    v128.store(to, f32x4.mul(v128.and(i32x4.shl(i32x4.extend_low_i16x8_s(eight), 13), mask), by));
+    v128.store(to, f32x4.mul(v128.and(i32x4.shl(i32x4.extend_high_i16x8_s(eight), 13), mask), by), 16);
     codes += 16;
     to += 32;
   }
-  if (width & 4) {
+  return !v128.any_true(i16x8.ge_u(largest, i16x8.splat(-0x800)));
+}
+
+/** The numbers of one row of bf16 codes, which are their upper halves. */
+export function decodeBf16Row(codes: usize, to: usize, width: u32): void {
+  const zero = i32x4.splat(0);
+  for (let i = width >> 3; i != 0; i--) {
+    const eight = v128.load(codes);
+    // Each of these orders is one instruction.
+    v128.store(to, i8x16.shuffle(zero, eight, 0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23));
+    v128.store(to, i8x16.shuffle(zero, eight, 8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31), 16);
+    codes += 16;
+    to += 32;
+  }
+  decodeFours(codes, to, width & 7, false);
+}
+
+function decodeFours(codes: usize, to: usize, width: u32, half: bool): void {
+  for (let quads = width >> 2; quads != 0; quads--) {
     v128.store(to, fourAt(codes, half));
     codes += 8;
     to += 16;
   }
-  storePart(to, fourAt(codes, half), width & 3);
+  if (width & 3) storePart(to, fourAt(codes, half), width & 3);
 }
 
 function fourAt(codes: usize, half: bool): v128 {

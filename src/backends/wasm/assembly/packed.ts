@@ -2,7 +2,7 @@
 import { BF16, F16, PLAIN, Q4_0, Q8_0 } from "../codes";
 import { word } from "./command";
 import { copyWords, fillWords } from "./move";
-import { decodeFloats, encodeFloats } from "./packed-floats";
+import { decodeBf16Row, decodeF16Row, encodeFloats } from "./packed-floats";
 import { decodeQ4Row, encodeQ4Block } from "./packed-q4";
 import { decodeQ8Row, encodeQ8Block } from "./packed-q8";
 
@@ -39,9 +39,9 @@ export function decodeRow(scheme: u32, codes: usize, scales: usize, to: usize, w
     case Q4_0:
       return decodeQ4Row(codes, scales, to, width);
     case F16:
-      return decodeFloats(codes, to, width, true);
+      return decodeF16Row(codes, to, width);
     case BF16:
-      return decodeFloats(codes, to, width, false);
+      return decodeBf16Row(codes, to, width);
     default:
       unreachable();
   }

@@ -1,9 +1,10 @@
 // y = softmax(scores) V by tiles of tokens and kv heads. Where these are few, as in decoding, the keys are cut into chunks as well, and a second
 // launch brings the parts together.
-import { isPackedView, type View } from "../../../core/view.js";
-import { DECLINED, type AttentionAttrs, type Kernels } from "../../backend.js";
+import { isPackedView, type Matrix, type View } from "../../../core/view.js";
+import type { AttentionAttrs, Kernels } from "../../backend.js";
 import { ATTENTION, ATTENTION_MERGE } from "../codes.js";
 import type { Engine } from "../engine.js";
+import { matrixWords } from "../packed-rows.js";
 
 /** Query rows of a tile: each key and value is loaded once for them. */
 const TILE_ROWS = 64;
@@ -16,7 +17,6 @@ const LEAST_CHUNK_KEYS = 128;
 export const attention =
   (engine: Engine): NonNullable<Kernels["attention"]> =>
   ([q, k, v, queries, keys], [y], attrs) => {
-    if (isPackedView(k) || isPackedView(v)) return DECLINED;
     const [batch, tokens, heads, size] = q.shape;
     if (batch * tokens * heads * size === 0) return undefined;
     const kvHeads = k.shape[1];
@@ -27,13 +27,14 @@ export const attention =
     const chunkKeys = keysPerChunk(keys.shape[1], units);
     const chunks = Math.max(1, Math.ceil(keys.shape[1] / chunkKeys));
     const lanes = Math.ceil((step * group) / 8) * 8;
-    const threadBytes = threadBytesOf(lanes, BLOCK, size, 2);
+    const decodedBytes = isPackedView(k) || isPackedView(v) ? 2 * 4 * BLOCK * roundedUp(size) : 0;
+    const threadBytes = threadBytesOf(lanes, BLOCK, size, 2) + decodedBytes;
     const partBytes = 4 * lanes * (2 + roundedUp(size));
     const [scratch, parts] = engine.scratch(threadBytes * engine.threads, chunks > 1 ? units * chunks * partBytes : 0);
     const words = [
       ...sharedWords(engine, [q, k, v, queries, keys], attrs),
       ...[engine.at(y), step, tokenTiles, batch],
-      ...[chunks, chunkKeys, scratch, threadBytes, parts, 0],
+      ...[chunks, chunkKeys, scratch, threadBytes, parts, 0, ...matrixWords(engine, k), ...matrixWords(engine, v)],
     ];
     engine.launch(ATTENTION, units * chunks, words, [attrs.scale, attrs.softcap]);
     if (chunks > 1) engine.launch(ATTENTION_MERGE, units, words, [attrs.scale, attrs.softcap]);
@@ -67,18 +68,19 @@ const SMALL_NUMBERS = 64;
 /** The words that all commands of attention begin with (assembly/attention-tables.ts). */
 export function sharedWords(
   engine: Engine,
-  views: readonly [q: View, k: View, v: View, queries: View, keys: View],
+  [q, k, v, queries, keys]: readonly [q: View, k: Matrix, v: Matrix, queries: View, keys: View],
   { causal, window, sinks }: AttentionAttrs,
 ): number[] {
-  const [q, k, , , keys] = views;
   const [, tokens, heads, size] = q.shape;
   const least = causal ? 0 : -MOST;
   const from = window === 0 || causal ? -MOST : -Math.min(window, MOST);
   const to = window === 0 ? MOST : Math.min(causal ? window - 1 : window, MOST);
+  // Of packed pools rows are named by their numbers.
+  const [rowBytes, ...pools] = isPackedView(k) || isPackedView(v) ? [1, 0, 0] : [4 * size, engine.at(k), engine.at(v)];
   return [
-    ...views.map((view) => engine.at(view)),
+    ...[engine.at(q), ...pools, engine.at(queries), engine.at(keys)],
     ...[tokens, heads, k.shape[1], size, k.shape[0], keys.shape[1]],
-    ...[least, from, to, Math.min(sinks, MOST)],
+    ...[least, from, to, Math.min(sinks, MOST), rowBytes],
   ];
 }
 const MOST = 2 ** 31 - 1;
