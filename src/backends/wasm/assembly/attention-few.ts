@@ -8,14 +8,15 @@ import { roundedUp } from "./attention-blocks";
 export const FEW: u32 = 4;
 
 /**
- * Reads one number of each cache line of the list's rows, and gives their sum, lest the reads be left out. Rows of a pool lie apart, where
- * no processor foresees them, and reads that wait for nothing wait together.
+ * Reads one number of each cache line of `size` numbers from each of the list's rows on, but for `absent` ones, and gives their sum, lest the
+ * reads be left out. No processor foresees where rows lie, and reads that wait for nothing wait together.
  */
-export function touchRows(list: usize, count: u32, size: u32): u32 {
+export function fetch(list: usize, count: u32, size: u32, absent: usize): u32 {
   const bytes = (size as usize) << 2;
   let sum: u32 = 0;
   for (const end = list + (count << 2); list < end; list += 4) {
     const row = load<u32>(list) as usize;
+    if (row == absent) continue;
     for (let at: usize = 0; at < bytes; at += 64) sum += load<u32>(row + at);
   }
   return sum;

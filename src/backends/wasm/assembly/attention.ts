@@ -5,7 +5,7 @@ import {
   greatestOf, groupOf, headsOf, keyLists, keyRecords, keyRowsOf, kvHeadsOf, leastOf, maskStream, packedOf, queryRecords, relation, sizeOf, summarize, tokensOf,
 } from "./attention-tables";
 import { addRows, anyOdd, packLanes, roundedUp, scoreRows, storeLanes } from "./attention-blocks";
-import { FEW, addFew, scoreFew, touchRows } from "./attention-few";
+import { FEW, addFew, fetch, scoreFew } from "./attention-few";
 import { ABSENT, K_MATRIX, V_MATRIX, readRows } from "./attention-pools";
 import { capScores, hideScores, shiftOf, weigh } from "./attention-softmax";
 import { single, word } from "./command";
@@ -14,6 +14,12 @@ import { madd } from "./simd";
 
 /** Rows of the stream at a time; attention.ts among the kernels counts scratch memory by it. */
 export const BLOCK: u32 = 64;
+
+/**
+ * Keys that are scored at a time where a tile has one panel and so its products wait for memory: while the first head scores some, their values
+ * and the next keys are fetched for all heads.
+ */
+const AHEAD: u32 = 8;
 
 // Words after those of attention-tables.ts.
 const Y: usize = 16, PER_TILE: usize = 17, TOKEN_TILES: usize = 18, BATCHES: usize = 19, CHUNKS: usize = 20, CHUNK_KEYS: usize = 21;
@@ -48,11 +54,20 @@ function headOf(command: usize, unit: u32): u32 {
   return unit % kvHeadsOf(command);
 }
 
+/** Kv heads of a tile: with few rows all, since rows of a pool lie together. The gradient's statistics are made head by head. */
+function headsAtOnce(command: usize): u32 {
+  return lanesOf(command) == 8 && word(command, STATISTICS) == 0 ? kvHeadsOf(command) : 1;
+}
+
 export function attentionTile(command: usize, tile: u32, thread: u32): void {
-  const chunks = word(command, CHUNKS), size = sizeOf(command), lanes = lanesOf(command);
-  // The kv heads of a chunk follow each other: their rows lie together in the pools.
-  const kvHeads = kvHeadsOf(command);
-  const chunk = (tile / kvHeads) % chunks, unit = (tile / kvHeads / chunks) * kvHeads + (tile % kvHeads);
+  const chunks = word(command, CHUNKS), heads = headsAtOnce(command);
+  const first = (tile / chunks) * heads;
+  for (let i: u32 = 0; i < heads; i++) attend(command, first + i, tile % chunks, thread);
+}
+
+/** The queries of a unit and a chunk of keys. */
+function attend(command: usize, unit: u32, chunk: u32, thread: u32): void {
+  const chunks = word(command, CHUNKS), size = sizeOf(command), lanes = lanesOf(command), kvHeads = kvHeadsOf(command);
   const span = (lanes as usize) << 2;
   const records = (word(command, SCRATCH) as usize) + (thread as usize) * word(command, THREAD_BYTES);
   const keys = records + FIELDS * span;
@@ -78,6 +93,7 @@ export function attentionTile(command: usize, tile: u32, thread: u32): void {
   if (first < last) {
     const panelBytes = (size as usize) << 5;
     const batch = batchOf(command, unit), kvHead = headOf(command, unit);
+    const fetched = headsAtOnce(command) == kvHeads && kvHead == 0 && !packed && panels == 1 ? kvHeads * size : 0;
     const near = keys + NEAR * BLOCK * 4, far = keys + FAR * BLOCK * 4;
     if (few) memory.fill(q, 0, span * roundedUp(size));
     const scale = single(command, SCALE), cap = single(command, SOFTCAP), queries = records + NEAR * span;
@@ -98,13 +114,16 @@ export function attentionTile(command: usize, tile: u32, thread: u32): void {
         readRows(command, K_MATRIX, near, count, size, zeros, keyRows);
         readRows(command, V_MATRIX, far, count, size, zeros, valueRows);
       }
-      // Values are read across their rows, and keys of several heads lie apart: neither in an order that a processor foresees.
-      else if (panels == 1) store<u32>(factors, touchRows(far, count, size) + (kvHeads > 1 ? touchRows(near, count, size) : 0));
       const odd = who == SOME && anyOdd(far, count, size);
       for (let p: u32 = 0; p < panels; p++) {
         const place = (p as usize) << 5;
-        if (few) scoreFew(near, count, queries, rows, size, scale, factors, scores);
-        else scoreRows(near, count, q + p * panelBytes, size, scores);
+        const step = fetched != 0 ? AHEAD : count;
+        for (let j: u32 = 0; j < count; j += step) {
+          const list = near + (j << 2), some = min(step, count - j), to = scores + (j << 5);
+          if (fetched != 0) store<u32>(factors, fetch(far + (j << 2), some, fetched, zeros) + fetch(list + (AHEAD << 2), min(AHEAD, count - j - some), fetched, zeros));
+          if (few) scoreFew(list, some, queries, rows, size, scale, factors, to);
+          else scoreRows(list, some, q + p * panelBytes, size, to);
+        }
         if (cap != 0) capScores(scores, count, cap);
         if (who != ALL) hideScores(scores, count, masks + place * BLOCK);
         weigh(scores, count, state + place, sums + place, factors);

@@ -124,6 +124,28 @@ export function storeLanes(to: usize, x: v128, count: u32): void {
   if (count > 2) store<f32>(to, f32x4.extract_lane(x, 2), 8);
 }
 
+/** The lanes, `apart` numbers from each other. */
+export function storeApart(to: usize, x: v128, apart: u32): void {
+  const bytes = (apart as usize) << 2;
+  store<f32>(to, f32x4.extract_lane(x, 0));
+  store<f32>(to + bytes, f32x4.extract_lane(x, 1));
+  store<f32>(to + 2 * bytes, f32x4.extract_lane(x, 2));
+  store<f32>(to + 3 * bytes, f32x4.extract_lane(x, 3));
+}
+
+/**
+ * C[columns] = B times one row a, as dotRows has it. Each quarter of B is read from its beginning to its end: processors fetch ahead along one
+ * line of addresses in a page, and four rows that lie together are none.
+ */
+export function dotRow(a: usize, b: usize, bRow: usize, columns: u32, k: u32, c: usize): void {
+  const apart = columns >> 2, bytes = apart * bRow;
+  for (let n: u32 = 0; n < apart; n++) {
+    storeApart(c + (n << 2), dot4(a, b, b + bytes, b + 2 * bytes, b + 3 * bytes, k), apart);
+    b += bRow;
+  }
+  dotRows(a, 0, 1, b + 3 * bytes, bRow, columns & 3, k, c + (apart << 4), 0);
+}
+
 /**
  * C[rows, columns] = A B^T for lines of A and B along k; strides in bytes. Columns four at a time, rows two at a time; a column beyond the last
  * repeats it and is not stored.

@@ -1,6 +1,6 @@
 // Matrix products, C = A B: B is packed once (PACK), then blocks of C are computed, each packing its own rows of A (GEMM).
 import { word } from "./command";
-import { dotRows } from "./dot";
+import { dotRow, dotRows } from "./dot";
 import { COLUMNS, PACKED_ROWS, packedBlock } from "./micro";
 import { packPanel } from "./pack";
 
@@ -147,17 +147,9 @@ export function rowsTile(command: usize, tile: u32): void {
   const count = min(perTile, columns - first);
   const c = (word(command, 7) as usize) + (first << 2);
   const bias = word(command, 10) as usize;
-  dotRows(
-    word(command, 0),
-    word(command, 1),
-    rows,
-    (word(command, 3) as usize) + first * bRow,
-    bRow,
-    count,
-    k,
-    c,
-    cRow,
-  );
+  const a = word(command, 0) as usize, b = (word(command, 3) as usize) + first * bRow;
+  if (rows == 1) dotRow(a, b, bRow, count, k, c);
+  else dotRows(a, word(command, 1), rows, b, bRow, count, k, c, cRow);
   if (bias == 0) return;
   for (let m: u32 = 0; m < rows; m++) addRow(c + m * cRow, bias + (first << 2), count);
 }

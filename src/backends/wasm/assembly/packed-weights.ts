@@ -8,13 +8,16 @@ import { floatDot4, scaledDot4 } from "./packed-float-dot";
 
 const PAGE: usize = 4096;
 
-/** Products of `left`, at most four, rows from `row` on with a row of x; the last lanes repeat the first of them. `scratch`: DOT_SCRATCH bytes. */
-export function fourProducts(command: usize, row: u32, left: u32, x: usize, width: u32, scratch: usize): v128 {
-  const i = row + u32(left > 1), j = row + (left > 2 ? 2 : 0), l = row + (left > 3 ? 3 : 0);
+/**
+ * Products of `left`, at most four, rows from `row` on, `apart` from each other, with a row of x; the last lanes repeat the first of them.
+ * `scratch`: DOT_SCRATCH bytes.
+ */
+export function fourProducts(command: usize, row: u32, left: u32, apart: u32, x: usize, width: u32, scratch: usize): v128 {
+  const i = row + (left > 1 ? apart : 0), j = row + (left > 2 ? 2 * apart : 0), l = row + (left > 3 ? 3 * apart : 0);
   const b0 = codesOf(command, 0, row), b1 = codesOf(command, 0, i), b2 = codesOf(command, 0, j), b3 = codesOf(command, 0, l);
   const s0 = scalesOf(command, 0, row), s1 = scalesOf(command, 0, i), s2 = scalesOf(command, 0, j), s3 = scalesOf(command, 0, l);
   // Processors fetch ahead along one line of addresses in a page: where several rows share a page, the next four are fetched in order.
-  const short = left >= 8 && b1 - b0 < PAGE;
+  const short = apart == 1 && left >= 8 && b1 - b0 < PAGE;
   const ahead = short ? codesOf(command, 0, row + 4) : b0, aheadStep: usize = short ? 64 : 0;
   switch (schemeOf(command, 0)) {
     case Q8_0_INTEGERS:

@@ -3,7 +3,7 @@
 import { isPackedView, type Matrix, type View } from "../../../core/view.js";
 import type { AttentionAttrs, Kernels } from "../../backend.js";
 import { ATTENTION, ATTENTION_MERGE } from "../codes.js";
-import type { Engine } from "../engine.js";
+import { perTile, type Engine } from "../engine.js";
 import { matrixWords } from "../packed-rows.js";
 
 /** Query rows of a tile: each key and value is loaded once for them. */
@@ -11,8 +11,9 @@ const TILE_ROWS = 64;
 /** Keys that pass at a time (assembly/attention.ts). */
 export const BLOCK = 64;
 /** So many tiles keep the threads busy; fewer are cut into chunks of keys. */
-const ENOUGH_TILES = 8;
-const LEAST_CHUNK_KEYS = 128;
+const ENOUGH_TILES = 16;
+/** Keys and values of all heads of a chunk stay in a cache of the second level. */
+const CHUNK_BYTES = 2 ** 20;
 
 export const attention =
   (engine: Engine): NonNullable<Kernels["attention"]> =>
@@ -24,9 +25,11 @@ export const attention =
     const step = tokensPerTile(tokens, group);
     const tokenTiles = Math.ceil(tokens / step);
     const units = tokenTiles * batch * kvHeads;
-    const chunkKeys = keysPerChunk(keys.shape[1], units);
-    const chunks = Math.max(1, Math.ceil(keys.shape[1] / chunkKeys));
     const lanes = Math.ceil((step * group) / 8) * 8;
+    // As assembly/attention.ts has it.
+    const tiles = lanes === 8 ? units / kvHeads : units;
+    const chunkKeys = keysPerChunk(keys.shape[1], tiles, step * heads * size, 2 * 4 * kvHeads * size);
+    const chunks = Math.max(1, Math.ceil(keys.shape[1] / chunkKeys));
     const decodedBytes = isPackedView(k) || isPackedView(v) ? 2 * 4 * BLOCK * roundedUp(size) : 0;
     const threadBytes = threadBytesOf(lanes, BLOCK, size, 2) + decodedBytes;
     const partBytes = 4 * lanes * (2 + roundedUp(size));
@@ -36,15 +39,21 @@ export const attention =
       ...[engine.at(y), step, tokenTiles, batch],
       ...[chunks, chunkKeys, scratch, threadBytes, parts, 0, ...matrixWords(engine, k), ...matrixWords(engine, v)],
     ];
-    engine.launch(ATTENTION, units * chunks, words, [attrs.scale, attrs.softcap]);
+    engine.launch(ATTENTION, tiles * chunks, words, [attrs.scale, attrs.softcap]);
     if (chunks > 1) engine.launch(ATTENTION_MERGE, units, words, [attrs.scale, attrs.softcap]);
     return undefined;
   };
 
-/** By the rows of the table, however many of them are in use: a recorded step must be cut as one that runs at once. */
-function keysPerChunk(keyRows: number, units: number): number {
-  if (units >= ENOUGH_TILES) return Math.max(1, keyRows);
-  return Math.max(LEAST_CHUNK_KEYS, Math.ceil((keyRows * units) / ENOUGH_TILES / BLOCK) * BLOCK);
+/**
+ * By the rows of the table, however many of them are in use: a recorded step must be cut as one that runs at once. `operations` and `bytes` are
+ * those of one key.
+ */
+function keysPerChunk(keyRows: number, tiles: number, operations: number, bytes: number): number {
+  if (tiles >= ENOUGH_TILES) return Math.max(1, keyRows);
+  const least = perTile(keyRows, 2 * operations);
+  const most = Math.max(1, Math.floor(CHUNK_BYTES / bytes));
+  const keys = Math.max(least, Math.min(most, (keyRows * tiles) / ENOUGH_TILES));
+  return Math.ceil(keys / BLOCK) * BLOCK;
 }
 
 export const tokensPerTile = (tokens: number, group: number): number =>
