@@ -10,7 +10,7 @@ import { capScores } from "./attention-softmax";
 import { BLOCK, SCALE, SOFTCAP } from "./attention";
 import { single, word } from "./command";
 import { dot4 } from "./dot";
-import { exp4 } from "./math";
+import { expDown4 } from "./math";
 
 // Words after those of attention-tables.ts; statistics are three numbers by the row's place: shift, factor, mean.
 const DY: usize = 16, PER_TILE: usize = 17, TILES: usize = 18, BATCHES: usize = 19, PASSING_TOKENS: usize = 20, NEAR_SUMS: usize = 21;
@@ -123,7 +123,8 @@ function differentiate(
     const mean = byLane ? v128.load(at + 2 * span) : v128.load_splat<f32>(at + 2 * span);
     const offset = (i as usize) << 4;
     const s = v128.load(scores + offset);
-    let p = f32x4.mul(exp4(f32x4.sub(s, shift)), factor);
+    // The shift was rounded in another order: where scores are huge, a difference may come out far above 0.
+    let p = f32x4.mul(expDown4(f32x4.pmin(f32x4.sub(s, shift), zero)), factor);
     if (masks != 0) p = v128.and(p, v128.load(masks + offset));
     const bend = f32x4.mul(s, inverse);
     const ds = f32x4.mul(f32x4.mul(p, f32x4.sub(v128.load(products + offset), mean)), f32x4.sub(one, f32x4.mul(bend, bend)));
