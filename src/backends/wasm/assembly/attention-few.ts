@@ -8,16 +8,16 @@ import { roundedUp } from "./attention-blocks";
 export const FEW: u32 = 4;
 
 /**
- * Reads one number of each cache line of `size` numbers from each of the list's rows on, but for `absent` ones, and gives their sum, lest the
+ * Of each of the list's rows but `absent` ones reads one number per cache line of `size` numbers, `from` bytes on, and gives their sum, lest the
  * reads be left out. No processor foresees where rows lie, and reads that wait for nothing wait together.
  */
-export function fetch(list: usize, count: u32, size: u32, absent: usize): u32 {
+export function fetch(list: usize, count: u32, from: usize, size: u32, absent: usize): u32 {
   const bytes = (size as usize) << 2;
   let sum: u32 = 0;
   for (const end = list + (count << 2); list < end; list += 4) {
     const row = load<u32>(list) as usize;
     if (row == absent) continue;
-    for (let at: usize = 0; at < bytes; at += 64) sum += load<u32>(row + at);
+    for (let at = from; at < from + bytes; at += 64) sum += load<u32>(row + at);
   }
   return sum;
 }

@@ -2,7 +2,8 @@
 // may see or a chunk of them. Scores exist for a block of keys only, with running maxima and sums (Milakov & Gimelshein 2018).
 import {
   ALL, FAR, FIELDS, FIRST, LAST, NEAR, NONE, PLACE, SEGMENT, SOME, SUMMARY_BYTES,
-  greatestOf, groupOf, headsOf, keyLists, keyRecords, keyRowsOf, kvHeadsOf, leastOf, maskStream, packedOf, queryRecords, relation, sizeOf, summarize, tokensOf,
+  greatestOf, groupOf, headsOf, keyLists, keyRecords, keyRowsOf, kvHeadsOf, leastOf, maskStream, packedOf, queryRecords, relation, sizeOf,
+  summarize, tokensOf,
 } from "./attention-tables";
 import { addRows, anyOdd, packLanes, roundedUp, scoreRows, storeLanes } from "./attention-blocks";
 import { FEW, addFew, fetch, scoreFew } from "./attention-few";
@@ -16,8 +17,8 @@ import { madd } from "./simd";
 export const BLOCK: u32 = 64;
 
 /**
- * Keys that are scored at a time where a tile has one panel and so its products wait for memory: while the first head scores some, their values
- * and the next keys are fetched for all heads.
+ * Keys that are scored at a time where a tile has one panel, and so its products wait for memory: meanwhile their rows of the next kv head are
+ * fetched, and for the first head its own.
  */
 const AHEAD: u32 = 8;
 
@@ -93,7 +94,7 @@ function attend(command: usize, unit: u32, chunk: u32, thread: u32): void {
   if (first < last) {
     const panelBytes = (size as usize) << 5;
     const batch = batchOf(command, unit), kvHead = headOf(command, unit);
-    const fetched = headsAtOnce(command) == kvHeads && kvHead == 0 && !packed && panels == 1 ? kvHeads * size : 0;
+    const fetching = headsAtOnce(command) == kvHeads && !packed && panels == 1, next = (size as usize) << 2;
     const near = keys + NEAR * BLOCK * 4, far = keys + FAR * BLOCK * 4;
     if (few) memory.fill(q, 0, span * roundedUp(size));
     const scale = single(command, SCALE), cap = single(command, SOFTCAP), queries = records + NEAR * span;
@@ -117,10 +118,16 @@ function attend(command: usize, unit: u32, chunk: u32, thread: u32): void {
       const odd = who == SOME && anyOdd(far, count, size);
       for (let p: u32 = 0; p < panels; p++) {
         const place = (p as usize) << 5;
-        const step = fetched != 0 ? AHEAD : count;
+        const step = fetching ? AHEAD : count;
         for (let j: u32 = 0; j < count; j += step) {
           const list = near + (j << 2), some = min(step, count - j), to = scores + (j << 5);
-          if (fetched != 0) store<u32>(factors, fetch(far + (j << 2), some, fetched, zeros) + fetch(list + (AHEAD << 2), min(AHEAD, count - j - some), fetched, zeros));
+          if (fetching) {
+            let sum: u32 = 0;
+            const other = far + (j << 2);
+            if (kvHead == 0) sum = fetch(other, some, 0, size, zeros) + fetch(list + (AHEAD << 2), min(AHEAD, count - j - some), 0, size, zeros);
+            if (kvHead + 1 < kvHeads) sum += fetch(list, some, next, size, zeros) + fetch(other, some, next, size, zeros);
+            store<u32>(factors, sum);
+          }
           if (few) scoreFew(list, some, queries, rows, size, scale, factors, to);
           else scoreRows(list, some, q + p * panelBytes, size, to);
         }

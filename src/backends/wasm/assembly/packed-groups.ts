@@ -77,7 +77,10 @@ function products(
   }
 }
 
-/** Words: the weight; x, bytes between its rows, rows; columns, k; y, bytes between its rows; columns and rows per tile; scratch of the threads, bytes of it per thread; bias or 0. */
+/**
+ * Words: the weight; x, bytes between its rows, rows; columns, k; y, bytes between its rows; columns and rows per tile; scratch of the threads,
+ * bytes of it per thread; bias or 0.
+ */
 export function packedManyTile(command: usize, tile: u32, thread: u32): void {
   const own = MATRIX_WORDS;
   const rows = word(command, own + 2), columns = word(command, own + 3), k = word(command, own + 4);
@@ -96,7 +99,10 @@ export function packedManyTile(command: usize, tile: u32, thread: u32): void {
   }
 }
 
-/** Panels for the f32 product (gemm.ts). Words: the weight; to, first row, rows, k, panels per tile; scratch of the threads, bytes of it per thread. */
+/**
+ * Panels for the f32 product (gemm.ts). Words: the weight; to, first row, rows, k, panels per tile; scratch of the threads, bytes of it per
+ * thread.
+ */
 export function packDecodedTile(command: usize, tile: u32, thread: u32): void {
   const own = MATRIX_WORDS;
   const first = word(command, own + 1), rows = word(command, own + 2), k = word(command, own + 3), perTile = word(command, own + 4);

@@ -8,7 +8,10 @@ import { fourProducts } from "./packed-weights";
 import { madd } from "./simd";
 import { silu } from "./swiglu";
 
-/** A quarter of the tile's columns at a time, as dotRow has it. Words: weight; x, bytes between its rows, rows; columns, k; y, bytes between its rows; columns per tile; scratch of the threads; bias or 0. */
+/**
+ * The quarters of a tile's columns side by side, as dotRow has them. Words: weight; x, bytes between its rows, rows; columns, k; y, bytes between
+ * its rows; columns per tile; scratch of the threads; bias or 0.
+ */
 export function packedRowsTile(command: usize, tile: u32, thread: u32): void {
   const own = MATRIX_WORDS;
   const x = word(command, own) as usize, xRow = word(command, own + 1) as usize, rows = word(command, own + 2);
@@ -28,8 +31,10 @@ export function packedRowsTile(command: usize, tile: u32, thread: u32): void {
   }
 }
 
-/** Words: weight; x, bytes between its rows, slots that share a row; columns, k; y, bytes between its rows; columns per tile; scratch of the threads; experts, E; factors. */
-const X: usize = MATRIX_WORDS, COLUMNS: usize = X + 3, Y: usize = X + 5, PER_TILE: usize = X + 7, SCRATCH: usize = X + 8, EXPERTS: usize = X + 9, FACTORS: usize = X + 11;
+// Words: weight; x, bytes between its rows, slots that share a row; columns, k; y, bytes between its rows; columns per tile; scratch of the
+// threads; experts, E; factors.
+const X: usize = MATRIX_WORDS, COLUMNS: usize = X + 3, Y: usize = X + 5, PER_TILE: usize = X + 7, SCRATCH: usize = X + 8;
+const EXPERTS: usize = X + 9, FACTORS: usize = X + 11;
 
 /** One slot, some columns; 0 for an empty slot. */
 export function packedSlotLinearTile(command: usize, tile: u32, thread: u32): void {
