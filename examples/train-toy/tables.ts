@@ -46,8 +46,8 @@ ${cell(validation.toFixed(3), `${validation < best ? "−" : "+"}${percent(Math.
 ${cell(tokensPerSecond.toFixed(0), `${(tokensPerSecond / stored[0].tokensPerSecond).toFixed(2)} times f32`)}</tr>`,
   );
   return `<table>
-<thead><tr><th scope="col">Matrices in</th><th scope="col" class="number">size of the model</th>
-<th scope="col" class="number">nats per held-out token</th><th scope="col" class="number">tokens per second, writing</th></tr></thead>
+<thead><tr><th scope="col">Format</th><th scope="col" class="number">size</th><th scope="col" class="number">nats per token</th>
+<th scope="col" class="number">tokens/s</th></tr></thead>
 <tbody>
 ${rows.join("\n")}
 </tbody>
