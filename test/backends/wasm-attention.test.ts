@@ -50,3 +50,20 @@ for (const segments of [0, 2]) {
     });
   }
 }
+
+test("sinks are seen from afar, over blocks of keys that nobody sees", async () => {
+  const [S, d] = [300, 8];
+  const random = new Random(5);
+  const [q, k, v] = [1, S, S].map((rows) => Float32Array.from({ length: rows * d }, () => random.normal()));
+  const shows = Int32Array.from({ length: 3 * S }, (_, i) => (i % 3 === 1 ? 0 : Math.floor(i / 3)));
+  const run = (backend: Backend): Promise<unknown> => {
+    const [pool, values] = [k, v].map((x) => tensor(backend, x, [S, 1, d]));
+    const one = tensor(backend, q, [1, 1, 1, d]);
+    const asks = tensor(backend, Int32Array.of(S - 1, 0, 0, S), [1, 1, 4]);
+    const attrs = { ...plain, scale: 1, window: 50, sinks: 2 };
+    return attention(one, pool, values, asks, tensor(backend, shows, [1, S, 3]), attrs).data();
+  };
+  const [ours, right] = [(await run(backends[0])) as Float32Array, (await run(specification)) as Float32Array];
+  const most = 1e-5 * right.reduce((largest, x) => Math.max(largest, Math.abs(x)), 0);
+  ours.forEach((x, i) => expect(Math.abs(x - right[i]), `element ${i}`).toBeLessThanOrEqual(most));
+});
