@@ -1,24 +1,11 @@
 // Packed weights: the matrices of a model in 8 or 4 bits, in place. The same blocks compute with them; only the numbers are coarser.
-import {
-  Linear,
-  PackedTensor,
-  Qwen3,
-  allParameters,
-  disposeAll,
-  presets,
-  randomWeights,
-  type Parameter,
-} from "qwen-blocks";
+import { Linear, PackedTensor, Qwen3, allParameters, disposeAll, presets, randomWeights } from "qwen-blocks";
 import { cpu } from "qwen-blocks/cpu";
 import { packModel } from "qwen-blocks/quant";
 
 const backend = await cpu();
-const bytesOf = (weight: Parameter): number =>
-  weight instanceof PackedTensor
-    ? weight.parts.reduce((total, part) => total + bytesOf(part), 0)
-    : 4 * weight.shape.reduce((size, extent) => size * extent, 1);
 const sizeOf = (model: object): number =>
-  [...allParameters(model).values()].reduce((total, weight) => total + bytesOf(weight), 0);
+  [...allParameters(model).values()].reduce((total, weight) => total + weight.byteLength, 0);
 const logitsOf = async (model: Qwen3): Promise<Float32Array> => {
   using logits = model.forward([[72, 101, 108, 108, 111]], { logits: "last" });
   return (await logits.data()) as Float32Array;

@@ -1,5 +1,5 @@
 // The trained model again, its matrices in 8 and in 4 bits: how large it is, what it loses, how fast it writes.
-import { Qwen3, allParameters, disposeAll, weightsFrom, PackedTensor, type Parameter } from "qwen-blocks";
+import { Qwen3, allParameters, disposeAll, weightsFrom, type Parameter } from "qwen-blocks";
 import { packModel } from "qwen-blocks/quant";
 import { evaluateOn, type HeldOut } from "./measure.js";
 import { writeSample, type SampleOptions } from "./sample.js";
@@ -47,11 +47,6 @@ async function look(format: string, model: Qwen3, { many }: HeldOut, sampling: S
   const began = performance.now();
   const sample = await writeSample(model, sampling);
   const tokensPerSecond = (1000 * tokens) / (performance.now() - began);
-  const bytes = [...allParameters(model).values()].reduce((total, weight) => total + bytesOf(weight), 0);
+  const bytes = [...allParameters(model).values()].reduce((total, weight) => total + weight.byteLength, 0);
   return { format, bytes, validation, tokensPerSecond, sample };
-}
-
-function bytesOf(weight: Parameter): number {
-  if (weight instanceof PackedTensor) return weight.parts.reduce((total, part) => total + bytesOf(part), 0);
-  return 4 * weight.shape.reduce((size, extent) => size * extent, 1);
 }

@@ -36,6 +36,11 @@ export class PackedTensor implements Disposable {
     });
   }
 
+  /** Bytes of all parts on the device. */
+  get byteLength(): number {
+    return this.parts.reduce((total, part) => total + part.byteLength, 0);
+  }
+
   /** What kernels see. @throws DisposedError */
   get view(): PackedView {
     return {

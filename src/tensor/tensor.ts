@@ -61,6 +61,11 @@ export class Tensor implements Disposable {
     return this.#disposed !== undefined;
   }
 
+  /** Bytes of its elements on the device; other handles may share them. */
+  get byteLength(): number {
+    return this.size * BYTES_PER_ELEMENT;
+  }
+
   /** What kernels see. @throws DisposedError */
   get view(): View {
     this.#check();

@@ -37,11 +37,14 @@ test.each([...Object.values(schemes), foreign])(
         const { shape } = weight;
         if (weight instanceof PackedTensor) {
           expect(weight.scheme).toBe(scheme);
+          const words = scheme.encode(numbersBefore, shape).reduce((count, part) => count + part.length, 0);
+          expect(weight.byteLength).toBe(4 * words);
           const read = dequantize(weight);
           expect(await numbers(read), path).toEqual([...decode(scheme, scheme.encode(numbersBefore, shape), shape)]);
           read.dispose();
         } else {
           expect(await numbers(weight), path).toEqual([...numbersBefore]);
+          expect(weight.byteLength).toBe(4 * numbersBefore.length);
         }
       }
       const [layer] = model.layers;

@@ -79,8 +79,9 @@ export function packedLinear(
   if (rows * columns === 0) return undefined;
   const given = weightOf(engine, weight, activations);
   const added = bias === undefined ? 0 : engine.at(bias);
-  if (rows <= FEW_ROWS) return fewRows(engine, engine.at(x), given, added, engine.at(y), rows, columns);
-  if (given.integers) return manyRows(engine, engine.at(x), given, added, engine.at(y), rows, columns);
+  const places = { x: engine.at(x), bias: added, y: engine.at(y), rows, columns };
+  if (rows <= FEW_ROWS) return fewRows(engine, given, places);
+  if (given.integers) return manyRows(engine, given, places);
   // The f32 product needs all of the scratch memory, where rounded rows would lie.
   if (given.rounds) return DECLINED;
   const a = { at: engine.at(x), row: given.width * 4, column: 4, batch: 0 };
@@ -88,15 +89,16 @@ export function packedLinear(
   return product(engine, a, given, c, { batch: 1, rows, columns, k: given.width }, added);
 }
 
-function fewRows(
-  engine: Engine,
-  x: number,
-  weight: Weight,
-  bias: number,
-  y: number,
-  rows: number,
-  columns: number,
-): void {
+/** Addresses and sizes; a bias of 0 is none. */
+interface Places {
+  readonly x: number;
+  readonly bias: number;
+  readonly y: number;
+  readonly rows: number;
+  readonly columns: number;
+}
+
+function fewRows(engine: Engine, weight: Weight, { x, bias, y, rows, columns }: Places): void {
   const { words, rowBytes, width, effort } = weight;
   const [rounded, scratch, sums] = engine.scratch(...roundBytes(engine, weight, rows), DOT_SCRATCH * engine.threads);
   const from = round(engine, weight, x, rows, rounded, scratch);
@@ -105,15 +107,7 @@ function fewRows(
   engine.launch(PACKED_ROWS, Math.ceil(columns / each), command);
 }
 
-function manyRows(
-  engine: Engine,
-  x: number,
-  weight: Weight,
-  bias: number,
-  y: number,
-  rows: number,
-  columns: number,
-): void {
+function manyRows(engine: Engine, weight: Weight, { x, bias, y, rows, columns }: Places): void {
   const { words, rowBytes, width } = weight;
   const across = Math.min(MOST_COLUMNS, Math.ceil(columns / PANEL_ROWS) * PANEL_ROWS);
   const threadBytes = productBytes(weight, across);

@@ -9,7 +9,8 @@ import { floatDot4, scaledDot4 } from "./packed-float-dot";
 const PAGE: usize = 4096;
 
 /**
- * Products of `left`, at most four, rows from `row` on, `apart` from each other, with a row of x; the last lanes repeat the first of them.
+ * Products of four rows from `row` on, `apart` from each other, with a row of x. Where only `left` of them are there, the last lanes repeat the
+ * first.
  * `scratch`: DOT_SCRATCH bytes.
  */
 export function fourProducts(command: usize, row: u32, left: u32, apart: u32, x: usize, width: u32, scratch: usize): v128 {
