@@ -31,6 +31,12 @@ export class OutOfMemoryError extends Error {
   readonly code = "OUT_OF_MEMORY";
 }
 
+/** A backend's device is gone, and all that it held. Another backend can be opened. */
+export class DeviceLostError extends Error {
+  override readonly name = "DeviceLostError";
+  readonly code = "DEVICE_LOST";
+}
+
 /** A backend broke its contract, two backends were mixed in one call, or none could be opened. */
 export class BackendError extends Error {
   override readonly name = "BackendError";

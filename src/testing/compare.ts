@@ -81,6 +81,7 @@ function wrongElement(
 }
 
 function within(got: number, value: number, bound: number): boolean {
+  if (bound === Infinity) return true;
   if (Number.isNaN(value)) return Number.isNaN(got);
   return got === value || Math.abs(got - value) <= bound;
 }

@@ -1,0 +1,209 @@
+// Memory of the webgpu backend: a buffer of the pool per storage. Writes and reads take their place between batches.
+import { BackendError, OutOfMemoryError } from "../../core/errors.js";
+import type { Storage } from "../../core/view.js";
+import type { Memory } from "../backend.js";
+import { closedBackend, expectLength, expectRange, foreignStorage, freedStorage } from "../storage-rules.js";
+import { turn } from "../turn.js";
+import { Fault, none } from "./fault.js";
+import { GPU_COPY_DST, GPU_COPY_SRC, GPU_MAP_READ, GPU_STORAGE, type Queue } from "./queue.js";
+import { Pool, type Chunk } from "./pool.js";
+
+/** Free buffers beyond this are given back. */
+const MAX_IDLE_BYTES = 2 ** 28;
+
+export class GpuStorage implements Storage {
+  readonly byteLength: number;
+  readonly memory: GpuMemory;
+  /** What its content depends on and the device may still call wrong. */
+  faults: readonly Fault[];
+  #chunk: Chunk | undefined;
+
+  constructor(memory: GpuMemory, byteLength: number, chunk: Chunk, faults: readonly Fault[]) {
+    this.memory = memory;
+    this.byteLength = byteLength;
+    this.#chunk = chunk;
+    this.faults = faults;
+  }
+
+  /** @throws DisposedError after the backend was closed. @throws BackendError after `free`. */
+  get chunk(): Chunk {
+    this.memory.expectOpen("storage");
+    if (this.#chunk !== undefined) return this.#chunk;
+    throw freedStorage(this.byteLength);
+  }
+
+  /** Takes the buffer away for good. */
+  release(): Chunk {
+    const { chunk } = this;
+    this.#chunk = undefined;
+    return chunk;
+  }
+}
+
+export class GpuMemory implements Memory {
+  /** The largest storage. */
+  readonly maxBytes: number;
+  /** Called when a buffer is gone. */
+  onDestroy: (chunk: Chunk) => void = () => undefined;
+  readonly #queue: Queue;
+  readonly #pool: Pool;
+  /** Faults of buffers that the device has not granted yet. */
+  readonly #granting = new WeakMap<Chunk, Fault>();
+  /** So far. */
+  reads = 0;
+  /** Buffers of the device, free ones included. */
+  chunks = 0;
+  #made = 0;
+  #buffers = 0;
+  #bytes = 0;
+  #closed = false;
+
+  constructor(queue: Queue, maxBytes: number) {
+    this.#queue = queue;
+    this.maxBytes = maxBytes;
+    this.#pool = new Pool(
+      (size) => this.#make(size),
+      (chunk) => this.#destroy(chunk),
+      MAX_IDLE_BYTES,
+    );
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** @throws DisposedError after {@link close} */
+  expectOpen(where: string): void {
+    if (this.#closed) throw closedBackend(where, "webgpu");
+  }
+
+  alloc(byteLength: number): GpuStorage {
+    this.expectOpen("alloc");
+    expectLength(byteLength);
+    if (byteLength > this.maxBytes) {
+      throw new OutOfMemoryError(
+        `alloc: a buffer must have at most ${this.maxBytes} bytes on this device, got ${byteLength}; use smaller tensors`,
+      );
+    }
+    const storage = this.take(byteLength);
+    this.#buffers++;
+    this.#bytes += byteLength;
+    return storage;
+  }
+
+  /** A storage that is not counted, for the use of kernels. */
+  take(byteLength: number): GpuStorage {
+    const chunk = this.#pool.take(byteLength);
+    const granting = this.#granting.get(chunk);
+    return new GpuStorage(this, byteLength, chunk, granting?.alive ? [granting] : none);
+  }
+
+  /** Gives back what {@link take} gave. */
+  put(storage: GpuStorage): void {
+    if (this.#closed) return;
+    const chunk = storage.release();
+    // What the device may refuse is not for others.
+    if (this.#granting.get(chunk)?.error !== undefined) this.#destroy(chunk);
+    else this.#pool.put(chunk);
+  }
+
+  #make(size: number): Chunk {
+    const fault = new Fault();
+    const buffer = this.#queue.attempt(fault, "alloc", () =>
+      this.#queue.device.createBuffer({
+        size: Math.min(size, this.#queue.device.limits.maxBufferSize),
+        usage: GPU_STORAGE | GPU_COPY_SRC | GPU_COPY_DST,
+      }),
+    );
+    const chunk: Chunk = { buffer, id: this.#made++, size, batch: 0 };
+    this.#granting.set(chunk, fault);
+    this.chunks++;
+    return chunk;
+  }
+
+  #destroy(chunk: Chunk): void {
+    this.onDestroy(chunk);
+    this.chunks--;
+    this.#queue.destroy(chunk.buffer);
+  }
+
+  free(storage: Storage): void {
+    if (this.#closed) return; // closing freed everything; a tensor may be disposed after its backend
+    const own = this.own("free", storage);
+    this.put(own);
+    this.#buffers--;
+    this.#bytes -= own.byteLength;
+  }
+
+  write(storage: Storage, offset: number, bytes: Uint8Array): void {
+    this.expectOpen("write");
+    const own = this.own("write", storage);
+    expectRange("write", own, offset, bytes.byteLength);
+    if (bytes.byteLength === 0) return;
+    const { chunk } = own;
+    if (chunk.batch === this.#queue.batch) this.#queue.flush();
+    this.#queue.device.queue.writeBuffer(chunk.buffer, offset, bytes as Uint8Array<ArrayBuffer>);
+  }
+
+  async read(storage: Storage, offset: number, byteLength: number): Promise<Uint8Array<ArrayBuffer>> {
+    this.expectOpen("read");
+    const own = this.own("read", storage);
+    expectRange("read", own, offset, byteLength);
+    const queue = this.#queue;
+    queue.flush();
+    this.reads++;
+    const { faults } = own;
+    await queue.expectAlive();
+    if (byteLength === 0) {
+      await turn();
+      await queue.settled(faults);
+      return new Uint8Array(0);
+    }
+    const { device } = queue;
+    const staging = device.createBuffer({ size: byteLength, usage: GPU_MAP_READ | GPU_COPY_DST });
+    const copying = new Fault();
+    const mapped = queue.attempt(copying, "read", () => {
+      const encoder = device.createCommandEncoder();
+      encoder.copyBufferToBuffer(own.chunk.buffer, offset, staging, 0, byteLength);
+      device.queue.submit([encoder.finish()]);
+      return staging.mapAsync(GPU_MAP_READ_MODE);
+    });
+    try {
+      const refused = await mapped.then(
+        () => undefined,
+        (cause: unknown) => ({ cause }),
+      );
+      await queue.settled(faults);
+      await queue.settled([copying]);
+      if (refused !== undefined) {
+        await turn(); // a device says that it is lost after its other promises
+        await queue.expectAlive();
+        this.expectOpen("read");
+        throw new BackendError(`read: the device must hand ${byteLength} bytes over, but it did not`, refused);
+      }
+      return new Uint8Array(staging.getMappedRange().slice(0));
+    } finally {
+      staging.destroy();
+    }
+  }
+
+  usage(): { readonly buffers: number; readonly bytes: number; readonly scratch: number } {
+    return { buffers: this.#buffers, bytes: this.#bytes, scratch: this.#pool.idleBytes };
+  }
+
+  close(): void {
+    this.#pool.clear();
+    this.#closed = true;
+    this.#buffers = 0;
+    this.#bytes = 0;
+  }
+
+  /** The storage as one of this backend's own. */
+  own(where: string, storage: Storage): GpuStorage {
+    if (storage instanceof GpuStorage && storage.memory === this) return storage;
+    throw foreignStorage(where, "webgpu");
+  }
+}
+
+/** `GPUMapMode.READ` */
+const GPU_MAP_READ_MODE = 1;

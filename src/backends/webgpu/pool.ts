@@ -1,0 +1,65 @@
+// Buffers of the device, kept for the next tensor of their size when they are free. The last one freed goes first, so that a step that runs
+// again gets the same buffers.
+
+/** A buffer with what its users must know about it. */
+export interface Chunk {
+  readonly buffer: GPUBuffer;
+  /** Names it in the keys of bind groups. */
+  readonly id: number;
+  readonly size: number;
+  /** The batch of dispatches that used it last. */
+  batch: number;
+}
+
+export class Pool {
+  readonly #idle = new Map<number, Chunk[]>();
+  readonly #make: (size: number) => Chunk;
+  readonly #destroy: (chunk: Chunk) => void;
+  readonly #maxIdleBytes: number;
+  #idleBytes = 0;
+
+  /** @param maxIdleBytes free buffers beyond this are destroyed */
+  constructor(make: (size: number) => Chunk, destroy: (chunk: Chunk) => void, maxIdleBytes: number) {
+    this.#make = make;
+    this.#destroy = destroy;
+    this.#maxIdleBytes = maxIdleBytes;
+  }
+
+  /** Bytes of free buffers. */
+  get idleBytes(): number {
+    return this.#idleBytes;
+  }
+
+  /** A buffer of at least so many bytes. */
+  take(byteLength: number): Chunk {
+    const size = sizeClass(byteLength);
+    const chunk = this.#idle.get(size)?.pop();
+    if (chunk === undefined) return this.#make(size);
+    this.#idleBytes -= size;
+    return chunk;
+  }
+
+  put(chunk: Chunk): void {
+    if (this.#idleBytes + chunk.size > this.#maxIdleBytes) {
+      this.#destroy(chunk);
+      return;
+    }
+    const idle = this.#idle.get(chunk.size);
+    if (idle === undefined) this.#idle.set(chunk.size, [chunk]);
+    else idle.push(chunk);
+    this.#idleBytes += chunk.size;
+  }
+
+  /** Destroys what is free. */
+  clear(): void {
+    for (const chunks of this.#idle.values()) for (const chunk of chunks) this.#destroy(chunk);
+    this.#idle.clear();
+    this.#idleBytes = 0;
+  }
+}
+
+/** Eight sizes to each power of two, so that at most an eighth is wasted; multiples of 256 bytes. */
+export function sizeClass(byteLength: number): number {
+  const step = Math.max(256, 2 ** (Math.floor(Math.log2(Math.max(1, byteLength))) - 3));
+  return Math.max(1, Math.ceil(byteLength / step)) * step;
+}
