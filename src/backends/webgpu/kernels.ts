@@ -10,6 +10,7 @@ import { unary } from "./kernels/unary.js";
 import { binary } from "./kernels/binary.js";
 import { dequantize } from "./kernels/dequantize.js";
 import { gatherRows } from "./kernels/gather-rows.js";
+import { linear } from "./kernels/linear.js";
 import { matmul } from "./kernels/matmul.js";
 import { quantize } from "./kernels/quantize.js";
 import { reduce } from "./kernels/reduce.js";
@@ -40,6 +41,7 @@ export function kernelsOf(engine: Engine): { readonly kernels: Kernels; readonly
     matmul: matmul(engine),
     quantize: quantize(engine),
     dequantize: dequantize(engine),
+    linear: linear(engine),
     rmsNorm: rmsNorm(engine),
   } satisfies Partial<Kernels>;
   const declined = new Set<string>();
