@@ -10,6 +10,7 @@ import { unary } from "./kernels/unary.js";
 import { binary } from "./kernels/binary.js";
 import { dequantize } from "./kernels/dequantize.js";
 import { gatherRows } from "./kernels/gather-rows.js";
+import { linearGrad } from "./kernels/linear-grad.js";
 import { linear } from "./kernels/linear.js";
 import { matmul } from "./kernels/matmul.js";
 import { quantize } from "./kernels/quantize.js";
@@ -43,6 +44,7 @@ export function kernelsOf(engine: Engine): { readonly kernels: Kernels; readonly
     dequantize: dequantize(engine),
     linear: linear(engine),
     rmsNorm: rmsNorm(engine),
+    linearGrad: linearGrad(engine),
   } satisfies Partial<Kernels>;
   const declined = new Set<string>();
   const kernels: Record<string, AnyKernel> = {};
