@@ -10,6 +10,8 @@ import { unary } from "./kernels/unary.js";
 import { binary } from "./kernels/binary.js";
 import { dequantize } from "./kernels/dequantize.js";
 import { gatherRows } from "./kernels/gather-rows.js";
+import { linearGrad } from "./kernels/linear-grad.js";
+import { linear } from "./kernels/linear.js";
 import { matmul } from "./kernels/matmul.js";
 import { quantize } from "./kernels/quantize.js";
 import { reduce } from "./kernels/reduce.js";
@@ -40,7 +42,9 @@ export function kernelsOf(engine: Engine): { readonly kernels: Kernels; readonly
     matmul: matmul(engine),
     quantize: quantize(engine),
     dequantize: dequantize(engine),
+    linear: linear(engine),
     rmsNorm: rmsNorm(engine),
+    linearGrad: linearGrad(engine),
   } satisfies Partial<Kernels>;
   const declined = new Set<string>();
   const kernels: Record<string, AnyKernel> = {};

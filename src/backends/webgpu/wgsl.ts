@@ -3,12 +3,13 @@ import type { Abilities } from "./engine.js";
 
 /**
  * `fn all_sum(lane: u32, value: f32) -> f32`, and all_max: over the workgroup's lanes, a power of two of them, in an order that is always the
- * same. Every lane gets the result. Uniform control flow; may be called again.
+ * same. Every lane gets the result. Uniform control flow; may be called again. Of vec4f four at a time.
  */
 export function reduction(
   name: "all_sum" | "all_max",
   lanes: number,
   { subgroups }: Pick<Abilities, "subgroups">,
+  type: "f32" | "vec4f" = "f32",
 ): string {
   const combine = (a: string, b: string): string => (name === "all_sum" ? `${a} + ${b}` : `max(${a}, ${b})`);
   const within = name === "all_sum" ? "subgroupAdd" : "subgroupMax";
@@ -29,8 +30,8 @@ export function reduction(
   workgroupBarrier();
   return all;`;
   return `
-var<workgroup> ${name}_parts: array<f32, ${lanes}>;
-fn ${name}(lane: u32, value: f32) -> f32 {${subgroups ? bySubgroup : plain}
+var<workgroup> ${name}_parts: array<${type}, ${lanes}>;
+fn ${name}(lane: u32, value: ${type}) -> ${type} {${subgroups ? bySubgroup : plain}
 }`;
 }
 
