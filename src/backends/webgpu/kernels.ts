@@ -18,6 +18,9 @@ import { scatterRows } from "./kernels/scatter-rows.js";
 import { topK } from "./kernels/top-k.js";
 import { select } from "./kernels/select.js";
 import { rmsNorm } from "./kernels/rms-norm.js";
+import { route } from "./kernels/route.js";
+import { groupByExpert } from "./kernels/group-by-expert.js";
+import { combineExperts } from "./kernels/combine-experts.js";
 
 type AnyKernel = (inputs: unknown, outputs: unknown, attrs: unknown) => void | typeof DECLINED;
 
@@ -41,6 +44,9 @@ export function kernelsOf(engine: Engine): { readonly kernels: Kernels; readonly
     quantize: quantize(engine),
     dequantize: dequantize(engine),
     rmsNorm: rmsNorm(engine),
+    route: route(engine),
+    groupByExpert: groupByExpert(engine),
+    combineExperts: combineExperts(engine),
   } satisfies Partial<Kernels>;
   const declined = new Set<string>();
   const kernels: Record<string, AnyKernel> = {};
