@@ -1,6 +1,7 @@
 // The codes of each row by a scheme's rule. One lane makes all that shares a word: two numbers, or two blocks with their scales.
 import { rowsOf } from "../../../core/shape.js";
 import type { Kernels } from "../../backend.js";
+import { q8Code } from "../activations.js";
 import type { Engine } from "../engine.js";
 import { variants, type Shader } from "../shader.js";
 import { halfBits } from "../wgsl.js";
@@ -22,11 +23,7 @@ const blocks: Readonly<Record<string, { readonly bits: number; readonly scale: s
   for (var i = first; i < end; i++) { most = max(most, abs(x_at(i))); }
   let d = most / 127.0;`,
     code: `
-  let scaled = value * inverse;
-  let magnitude = abs(scaled);
-  let whole = floor(magnitude);
-  let rounded = i32(min(whole + floor(2.0 * (magnitude - whole)), 127.0));
-  return bitcast<u32>(select(rounded, -rounded, scaled < 0.0)) & 0xffu;`,
+  return bitcast<u32>(q8_code(value, inverse)) & 0xffu;`,
   },
   q4_0: {
     bits: 4,
@@ -68,7 +65,7 @@ const blockShader = (scheme: string): Shader => {
     params: { items: "u32", width: "u32", words: "u32", scale_words: "u32" },
     lanes: LANES,
     code: `
-${halfBits}
+${halfBits}${q8Code}
 fn code_of(value: f32, inverse: f32) -> u32 {${code}
 }
 // One block; returns the bits of its scale.
