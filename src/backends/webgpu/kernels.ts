@@ -20,6 +20,7 @@ import { select } from "./kernels/select.js";
 import { rmsNorm } from "./kernels/rms-norm.js";
 import { route } from "./kernels/route.js";
 import { groupByExpert } from "./kernels/group-by-expert.js";
+import { expertLinear } from "./kernels/expert-linear.js";
 import { combineExperts } from "./kernels/combine-experts.js";
 
 type AnyKernel = (inputs: unknown, outputs: unknown, attrs: unknown) => void | typeof DECLINED;
@@ -46,6 +47,7 @@ export function kernelsOf(engine: Engine): { readonly kernels: Kernels; readonly
     rmsNorm: rmsNorm(engine),
     route: route(engine),
     groupByExpert: groupByExpert(engine),
+    expertLinear: expertLinear(engine),
     combineExperts: combineExperts(engine),
   } satisfies Partial<Kernels>;
   const declined = new Set<string>();
