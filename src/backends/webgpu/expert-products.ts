@@ -6,9 +6,9 @@ import type { Engine } from "./engine.js";
 import { groupParams, groupReaders, TILE_ROWS, type ExpertGroups } from "./expert-groups.js";
 import { productForm, productReads, type ExpertMatrix, type LeftRows, type ProductForm } from "./expert-operands.js";
 import { TILE_COLUMNS, TILE_LANES, TILE_STEP, tileLoaders, tileRows, tileSums } from "./expert-tiles.js";
-import { silu } from "./expert-vectors.js";
 import { quadDecoder, quadReader, scaleReader } from "./packed.js";
 import { variants, type Shader } from "./shader.js";
+import { silu } from "./wgsl.js";
 
 type Result = "rows" | "swiglu" | "turned";
 
@@ -133,6 +133,26 @@ ${tileRows(statement)}
 }`,
   };
 });
+
+/** Numbers of scratch memory for the products of slots that are yet to be summed: 64 MiB. */
+const MAX_WAITING = 2 ** 24;
+
+/**
+ * Calls `make` for so many columns of [slots, width] at a time, from the first to the last, as scratch memory holds products of. Each time
+ * the same memory serves.
+ */
+export function byColumns(
+  engine: Engine,
+  slots: number,
+  width: number,
+  make: (products: View, from: number) => void,
+): void {
+  const fitting = Math.floor(MAX_WAITING / Math.max(1, slots) / TILE_COLUMNS) * TILE_COLUMNS;
+  const most = Math.min(width, Math.max(TILE_COLUMNS, fitting));
+  const memory = engine.scratch("f32", slots, most);
+  for (let from = 0; from < width; from += most)
+    make({ ...memory, shape: [slots, Math.min(most, width - from)] }, from);
+}
 
 /**
  * y [slots, columns]: those columns of the products of grouped slots from `from` on. `turned`: rows of x along the weight's rows.

@@ -6,7 +6,7 @@ import type { Engine } from "./engine.js";
 import { productForm, productReads, type ExpertMatrix, type LeftRows, type ProductForm } from "./expert-operands.js";
 import { quadDecoder, quadReader, scaleReader, hasScales } from "./packed.js";
 import { variants, type Shader } from "./shader.js";
-import { sigmoid } from "./wgsl.js";
+import { silu } from "./wgsl.js";
 
 /** Lanes that share rows of the weight, and rows that they share. */
 const SPAN = 16;
@@ -85,9 +85,6 @@ const results: Readonly<Record<Result, { readonly columns: number; readonly rows
     value: "silu(total(span, own)) * total(span, own + 2u)",
   },
 };
-
-export const silu = `${sigmoid}
-fn silu(x: f32) -> f32 { return x * sigmoid(x); }`;
 
 interface SlotForm extends ProductForm {
   readonly result: Result;

@@ -22,6 +22,8 @@ import { route } from "./kernels/route.js";
 import { groupByExpert } from "./kernels/group-by-expert.js";
 import { expertLinear } from "./kernels/expert-linear.js";
 import { combineExperts } from "./kernels/combine-experts.js";
+import { expertMlp } from "./kernels/expert-mlp.js";
+import { expertLinearGrad } from "./kernels/expert-linear-grad.js";
 
 type AnyKernel = (inputs: unknown, outputs: unknown, attrs: unknown) => void | typeof DECLINED;
 
@@ -49,6 +51,8 @@ export function kernelsOf(engine: Engine): { readonly kernels: Kernels; readonly
     groupByExpert: groupByExpert(engine),
     expertLinear: expertLinear(engine),
     combineExperts: combineExperts(engine),
+    expertMlp: expertMlp(engine),
+    expertLinearGrad: expertLinearGrad(engine),
   } satisfies Partial<Kernels>;
   const declined = new Set<string>();
   const kernels: Record<string, AnyKernel> = {};

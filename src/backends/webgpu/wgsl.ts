@@ -68,3 +68,7 @@ fn brain_bits(x: f32) -> u32 {
 /** `fn sigmoid(x: f32) -> f32`: exp of what is not positive does not overflow, and the quotient keeps small results. */
 export const sigmoid = `
 fn sigmoid(x: f32) -> f32 { return select(exp(x), 1.0, x >= 0.0) / (1.0 + exp(-abs(x))); }`;
+
+/** `fn silu(x: f32) -> f32`, with {@link sigmoid} before it. */
+export const silu = `${sigmoid}
+fn silu(x: f32) -> f32 { return x * sigmoid(x); }`;
