@@ -1,25 +1,31 @@
 // All kernels of the webgpu backend, by the name of their op.
 import { DECLINED, type Kernels } from "../backend.js";
 import type { Engine } from "./engine.js";
-import { fill } from "./kernels/fill.js";
-import { cast } from "./kernels/cast.js";
-import { permute } from "./kernels/permute.js";
-import { slice } from "./kernels/slice.js";
-import { writeSlice } from "./kernels/write-slice.js";
-import { unary } from "./kernels/unary.js";
 import { binary } from "./kernels/binary.js";
+import { cast } from "./kernels/cast.js";
+import { combineExperts } from "./kernels/combine-experts.js";
 import { dequantize } from "./kernels/dequantize.js";
+import { expertLinear } from "./kernels/expert-linear.js";
+import { expertLinearGrad } from "./kernels/expert-linear-grad.js";
+import { expertMlp } from "./kernels/expert-mlp.js";
+import { fill } from "./kernels/fill.js";
 import { gatherRows } from "./kernels/gather-rows.js";
-import { linearGrad } from "./kernels/linear-grad.js";
+import { groupByExpert } from "./kernels/group-by-expert.js";
 import { linear } from "./kernels/linear.js";
+import { linearGrad } from "./kernels/linear-grad.js";
 import { matmul } from "./kernels/matmul.js";
+import { permute } from "./kernels/permute.js";
 import { quantize } from "./kernels/quantize.js";
 import { reduce } from "./kernels/reduce.js";
+import { rmsNorm } from "./kernels/rms-norm.js";
+import { route } from "./kernels/route.js";
 import { scan } from "./kernels/scan.js";
 import { scatterRows } from "./kernels/scatter-rows.js";
-import { topK } from "./kernels/top-k.js";
 import { select } from "./kernels/select.js";
-import { rmsNorm } from "./kernels/rms-norm.js";
+import { slice } from "./kernels/slice.js";
+import { topK } from "./kernels/top-k.js";
+import { unary } from "./kernels/unary.js";
+import { writeSlice } from "./kernels/write-slice.js";
 
 type AnyKernel = (inputs: unknown, outputs: unknown, attrs: unknown) => void | typeof DECLINED;
 
@@ -31,11 +37,11 @@ export function kernelsOf(engine: Engine): { readonly kernels: Kernels; readonly
     permute: permute(engine),
     slice: slice(engine),
     writeSlice: writeSlice(engine),
+    gatherRows: gatherRows(engine),
+    scatterRows: scatterRows(engine),
     unary: unary(engine),
     binary: binary(engine),
     select: select(engine),
-    gatherRows: gatherRows(engine),
-    scatterRows: scatterRows(engine),
     reduce: reduce(engine),
     scan: scan(engine),
     topK: topK(engine),
@@ -44,7 +50,13 @@ export function kernelsOf(engine: Engine): { readonly kernels: Kernels; readonly
     dequantize: dequantize(engine),
     linear: linear(engine),
     rmsNorm: rmsNorm(engine),
+    route: route(engine),
+    groupByExpert: groupByExpert(engine),
+    expertLinear: expertLinear(engine),
+    combineExperts: combineExperts(engine),
+    expertMlp: expertMlp(engine),
     linearGrad: linearGrad(engine),
+    expertLinearGrad: expertLinearGrad(engine),
   } satisfies Partial<Kernels>;
   const declined = new Set<string>();
   const kernels: Record<string, AnyKernel> = {};

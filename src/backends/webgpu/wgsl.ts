@@ -65,3 +65,11 @@ fn brain_bits(x: f32) -> u32 {
   if ((bits & 0x7fffffffu) > 0x7f800000u) { return (bits >> 16u) | 0x40u; }
   return (bits + 0x7fffu + ((bits >> 16u) & 1u)) >> 16u;
 }`;
+
+/** `fn sigmoid(x: f32) -> f32`: exp of what is not positive does not overflow, and the quotient keeps small results. */
+export const sigmoid = `
+fn sigmoid(x: f32) -> f32 { return select(exp(x), 1.0, x >= 0.0) / (1.0 + exp(-abs(x))); }`;
+
+/** `fn silu(x: f32) -> f32`, with {@link sigmoid} before it. */
+export const silu = `${sigmoid}
+fn silu(x: f32) -> f32 { return x * sigmoid(x); }`;

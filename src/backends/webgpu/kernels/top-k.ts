@@ -2,6 +2,7 @@
 import { sizeOf } from "../../../core/shape.js";
 import type { Kernels } from "../../backend.js";
 import type { Engine } from "../engine.js";
+import { rankKey } from "../ranking.js";
 import type { Shader } from "../shader.js";
 
 const LANES = 64;
@@ -11,22 +12,16 @@ const shader: Shader = {
   writes: { values: "u32", indices: "i32" },
   params: { elements: "u32", n: "u32", k: "u32" },
   lanes: LANES,
-  code: `
-// Larger for what comes earlier: numbers by size, 0 and -0 alike, NaN last.
-fn key(bits: u32) -> u32 {
-  let magnitude = bits & 0x7fffffffu;
-  if (magnitude > 0x7f800000u) { return 0u; }
-  return select(0x80000000u + magnitude, 0x80000000u - magnitude, bits >= 0x80000000u);
-}
+  code: `${rankKey}
 fn run(group: u32, lane: u32) {
   let place = group * LANES + lane;
   if (place >= params.elements) { return; }
   let first = place / params.n * params.n;
   let own = place - first;
-  let mine = key(x_at(place));
+  let mine = rank_key(x_at(place));
   var rank = 0u;
   for (var i = 0u; i < params.n; i++) {
-    let other = key(x_at(first + i));
+    let other = rank_key(x_at(first + i));
     rank += u32(other > mine || (other == mine && i < own));
   }
   if (rank < params.k) {
