@@ -18,6 +18,9 @@ import { scatterRows } from "./kernels/scatter-rows.js";
 import { topK } from "./kernels/top-k.js";
 import { select } from "./kernels/select.js";
 import { rmsNorm } from "./kernels/rms-norm.js";
+import { rope } from "./kernels/rope.js";
+import { qkNormRope } from "./kernels/qk-norm-rope.js";
+import { appendKV } from "./kernels/append-kv.js";
 
 type AnyKernel = (inputs: unknown, outputs: unknown, attrs: unknown) => void | typeof DECLINED;
 
@@ -41,6 +44,9 @@ export function kernelsOf(engine: Engine): { readonly kernels: Kernels; readonly
     quantize: quantize(engine),
     dequantize: dequantize(engine),
     rmsNorm: rmsNorm(engine),
+    rope: rope(engine),
+    qkNormRope: qkNormRope(engine),
+    appendKV: appendKV(engine),
   } satisfies Partial<Kernels>;
   const declined = new Set<string>();
   const kernels: Record<string, AnyKernel> = {};
