@@ -21,6 +21,7 @@ import { rmsNorm } from "./kernels/rms-norm.js";
 import { rope } from "./kernels/rope.js";
 import { qkNormRope } from "./kernels/qk-norm-rope.js";
 import { appendKV } from "./kernels/append-kv.js";
+import { attention } from "./kernels/attention.js";
 
 type AnyKernel = (inputs: unknown, outputs: unknown, attrs: unknown) => void | typeof DECLINED;
 
@@ -47,6 +48,7 @@ export function kernelsOf(engine: Engine): { readonly kernels: Kernels; readonly
     rope: rope(engine),
     qkNormRope: qkNormRope(engine),
     appendKV: appendKV(engine),
+    attention: attention(engine),
   } satisfies Partial<Kernels>;
   const declined = new Set<string>();
   const kernels: Record<string, AnyKernel> = {};
