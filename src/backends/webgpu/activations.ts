@@ -4,20 +4,9 @@ import type { View } from "../../core/view.js";
 import type { Engine } from "./engine.js";
 import { quadReader, packedReads } from "./packed.js";
 import { variants, type Shader } from "./shader.js";
-import { halfBits } from "./wgsl.js";
+import { halfBits, q8Code } from "./wgsl.js";
 
 const LANES = 64;
-
-/** `fn q8_code(value: f32, inverse: f32) -> i32`: to the nearest, halves away from 0, at most 127 in magnitude. */
-export const q8Code = `
-fn q8_code(value: f32, inverse: f32) -> i32 {
-  let scaled = value * inverse;
-  let magnitude = abs(scaled);
-  let whole = floor(magnitude);
-  // floor(magnitude + 0.5) would fail for 0.49999997, which the addition rounds up to 1.
-  let rounded = i32(min(whole + floor(2.0 * (magnitude - whole)), 127.0));
-  return select(rounded, -rounded, scaled < 0.0);
-}`;
 
 const results = {
   codes: {

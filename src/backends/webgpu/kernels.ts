@@ -1,6 +1,8 @@
 // All kernels of the webgpu backend, by the name of their op.
 import { DECLINED, type Kernels } from "../backend.js";
 import type { Engine } from "./engine.js";
+import { appendKV } from "./kernels/append-kv.js";
+import { attention } from "./kernels/attention.js";
 import { binary } from "./kernels/binary.js";
 import { cast } from "./kernels/cast.js";
 import { combineExperts } from "./kernels/combine-experts.js";
@@ -15,9 +17,11 @@ import { linear } from "./kernels/linear.js";
 import { linearGrad } from "./kernels/linear-grad.js";
 import { matmul } from "./kernels/matmul.js";
 import { permute } from "./kernels/permute.js";
+import { qkNormRope } from "./kernels/qk-norm-rope.js";
 import { quantize } from "./kernels/quantize.js";
 import { reduce } from "./kernels/reduce.js";
 import { rmsNorm } from "./kernels/rms-norm.js";
+import { rope } from "./kernels/rope.js";
 import { route } from "./kernels/route.js";
 import { scan } from "./kernels/scan.js";
 import { scatterRows } from "./kernels/scatter-rows.js";
@@ -50,6 +54,10 @@ export function kernelsOf(engine: Engine): { readonly kernels: Kernels; readonly
     dequantize: dequantize(engine),
     linear: linear(engine),
     rmsNorm: rmsNorm(engine),
+    rope: rope(engine),
+    qkNormRope: qkNormRope(engine),
+    appendKV: appendKV(engine),
+    attention: attention(engine),
     route: route(engine),
     groupByExpert: groupByExpert(engine),
     expertLinear: expertLinear(engine),

@@ -73,3 +73,14 @@ fn sigmoid(x: f32) -> f32 { return select(exp(x), 1.0, x >= 0.0) / (1.0 + exp(-a
 /** `fn silu(x: f32) -> f32`, with {@link sigmoid} before it. */
 export const silu = `${sigmoid}
 fn silu(x: f32) -> f32 { return x * sigmoid(x); }`;
+
+/** `fn q8_code(value: f32, inverse: f32) -> i32`: to the nearest, halves away from 0, at most 127 in magnitude. */
+export const q8Code = `
+fn q8_code(value: f32, inverse: f32) -> i32 {
+  let scaled = value * inverse;
+  let magnitude = abs(scaled);
+  let whole = floor(magnitude);
+  // floor(magnitude + 0.5) would fail for 0.49999997, which the addition rounds up to 1.
+  let rounded = i32(min(whole + floor(2.0 * (magnitude - whole)), 127.0));
+  return select(rounded, -rounded, scaled < 0.0);
+}`;
