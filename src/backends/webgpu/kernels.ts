@@ -17,7 +17,14 @@ import { scan } from "./kernels/scan.js";
 import { scatterRows } from "./kernels/scatter-rows.js";
 import { topK } from "./kernels/top-k.js";
 import { select } from "./kernels/select.js";
+import { adamW } from "./kernels/adam-w.js";
+import { addRmsNorm } from "./kernels/add-rms-norm.js";
+import { crossEntropy } from "./kernels/cross-entropy.js";
+import { crossEntropyGrad } from "./kernels/cross-entropy-grad.js";
 import { rmsNorm } from "./kernels/rms-norm.js";
+import { softmax } from "./kernels/softmax.js";
+import { swiglu } from "./kernels/swiglu.js";
+import { swigluGrad } from "./kernels/swiglu-grad.js";
 
 type AnyKernel = (inputs: unknown, outputs: unknown, attrs: unknown) => void | typeof DECLINED;
 
@@ -41,6 +48,13 @@ export function kernelsOf(engine: Engine): { readonly kernels: Kernels; readonly
     quantize: quantize(engine),
     dequantize: dequantize(engine),
     rmsNorm: rmsNorm(engine),
+    addRmsNorm: addRmsNorm(engine),
+    softmax: softmax(engine),
+    swiglu: swiglu(engine),
+    crossEntropy: crossEntropy(engine),
+    adamW: adamW(engine),
+    swigluGrad: swigluGrad(engine),
+    crossEntropyGrad: crossEntropyGrad(engine),
   } satisfies Partial<Kernels>;
   const declined = new Set<string>();
   const kernels: Record<string, AnyKernel> = {};
