@@ -22,6 +22,7 @@ import { addRmsNorm } from "./kernels/add-rms-norm.js";
 import { crossEntropy } from "./kernels/cross-entropy.js";
 import { crossEntropyGrad } from "./kernels/cross-entropy-grad.js";
 import { rmsNorm } from "./kernels/rms-norm.js";
+import { rmsNormGrad } from "./kernels/rms-norm-grad.js";
 import { softmax } from "./kernels/softmax.js";
 import { swiglu } from "./kernels/swiglu.js";
 import { swigluGrad } from "./kernels/swiglu-grad.js";
@@ -53,6 +54,7 @@ export function kernelsOf(engine: Engine): { readonly kernels: Kernels; readonly
     swiglu: swiglu(engine),
     crossEntropy: crossEntropy(engine),
     adamW: adamW(engine),
+    rmsNormGrad: rmsNormGrad(engine),
     swigluGrad: swigluGrad(engine),
     crossEntropyGrad: crossEntropyGrad(engine),
   } satisfies Partial<Kernels>;

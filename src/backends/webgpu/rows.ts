@@ -1,7 +1,7 @@
 // Kernels over rows: short rows share a workgroup, and numbers go by fours where the width allows.
 import type { DType } from "../../core/dtype.js";
 import type { View } from "../../core/view.js";
-import type { Abilities, Engine } from "./engine.js";
+import type { Engine } from "./engine.js";
 import { variants, type Shader } from "./shader.js";
 import { reduction } from "./wgsl.js";
 
@@ -86,14 +86,13 @@ export function dispatchRows(
   views: readonly View[],
   numbers: readonly number[] = [],
 ): void {
-  const segment = segmentOf(width);
-  const shader = shaders(formOf(width, engine.abilities));
-  engine.dispatch(shader, views, [rows, width, ...numbers], Math.ceil(rows / (LANES / segment)));
+  const shader = shaders(JSON.stringify([segmentOf(width), width % 4 === 0, engine.abilities.subgroups]));
+  engine.dispatch(shader, views, [rows, width, ...numbers], Math.ceil(rows / rowsPerGroup(width)));
 }
-
-const formOf = (width: number, { subgroups }: Abilities): string =>
-  JSON.stringify([segmentOf(width), width % 4 === 0, subgroups]);
 
 /** Lanes that share a row. */
 export const segmentOf = (width: number): number =>
   width <= SHORT * SHORT_ROUNDS * (width % 4 === 0 ? 4 : 1) ? SHORT : LANES;
+
+/** Rows that a workgroup takes. */
+export const rowsPerGroup = (width: number): number => LANES / segmentOf(width);
