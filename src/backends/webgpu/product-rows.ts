@@ -146,7 +146,7 @@ const shaders = variants((key: string): Shader => {
     lanes,
     code: `
 ${way.functions}${hasScales(format) ? scaleReader("weight") : ""}
-${reduction("all_sum", lanes, { subgroups }, "vec4f")}
+${reduction("all_sum", lanes, { subgroups }, { type: "vec4f" })}
 fn chunk_of(row: u32, at: u32) -> vec4u {
   var words = vec4u();
   ${even ? whole : guarded}

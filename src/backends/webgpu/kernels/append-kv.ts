@@ -53,7 +53,7 @@ const shaders = variants((formats: string): Shader => {
     params,
     lanes: LANES,
     code: `
-${functions.length > 0 ? halfBits : ""}${functions.join("")}
+${functions.length > 0 ? halfBits + q8Code : ""}${functions.join("")}
 var<workgroup> overwritten: atomic<u32>;
 fn run(group: u32, lane: u32) {
   let slot = slots_at(group);

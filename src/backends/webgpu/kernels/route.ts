@@ -1,7 +1,7 @@
 // The k experts of each row, best first, and their weights: a workgroup per row, whose lanes count how many experts come before theirs.
 import { DECLINED, type Kernels, type RouteScore } from "../../backend.js";
 import type { Engine } from "../engine.js";
-import { rankKey } from "../ranking.js";
+import { rankKey } from "../rank-key.js";
 import { variants, type Shader } from "../shader.js";
 import { reduction, sigmoid } from "../wgsl.js";
 
