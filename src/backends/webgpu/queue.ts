@@ -1,5 +1,6 @@
 // Work for the device, in batches: dispatches are noted down and encoded together, into one pass, at a number of them or when someone reads.
 import { BackendError, DeviceLostError, OutOfMemoryError } from "../../core/errors.js";
+import { turn } from "../turn.js";
 import { Fault, union } from "./fault.js";
 import type { Dispatch, Pipeline } from "./dispatch.js";
 
@@ -56,11 +57,6 @@ export class Queue {
         `webgpu: the device must stay alive, but it was lost (${reason || "unknown"}: ${message}); open another backend with webgpu()`,
       );
     });
-  }
-
-  /** Why nothing is computed any more. */
-  get lost(): Error | undefined {
-    return this.#lost;
   }
 
   /** Binds a buffer of parameters, of which each dispatch sees one slot. */
@@ -193,11 +189,12 @@ export class Queue {
     this.flush();
     await this.device.queue.onSubmittedWorkDone().catch(() => undefined);
     await this.settled([...this.#unsaid]);
-    await this.expectAlive();
+    await turn(); // a device says that it is lost after its other promises are settled
+    this.expectAlive();
   }
 
-  /** Rejects if the device is lost. A device tells so a moment after its other promises are settled. */
-  async expectAlive(): Promise<void> {
+  /** @throws DeviceLostError */
+  expectAlive(): void {
     if (this.#lost !== undefined) throw this.#lost;
   }
 
