@@ -46,7 +46,9 @@ export function fakeDevice(): FakeDevice {
   };
   const device = {
     lost,
-    limits: { maxBufferSize: 1 << 20 },
+    destroy: () => log.push("destroy device"),
+    features: new Set<string>(),
+    limits: { maxBufferSize: 1 << 20, maxStorageBufferBindingSize: 1 << 20, maxComputeWorkgroupsPerDimension: 65535 },
     createBuffer,
     createBindGroupLayout: () => ({}),
     createPipelineLayout: () => ({}),

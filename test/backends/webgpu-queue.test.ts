@@ -132,8 +132,8 @@ describe("late errors", () => {
     run(second, bad, worse);
     queue.flush();
     run(first, x, good);
-    await expect(read(bad)).rejects.toThrow("submit: a bad dispatch");
-    await expect(read(worse)).rejects.toThrow("submit: a bad dispatch");
+    await expect(read(bad)).rejects.toThrow("submit: the device must take first, but a bad dispatch");
+    await expect(read(worse)).rejects.toThrow("submit: the device must take first, but a bad dispatch");
     await expect(read(good)).resolves.toHaveLength(64);
     await expect(read(x)).resolves.toHaveLength(64);
   });
@@ -143,7 +143,7 @@ describe("late errors", () => {
     fake.errors.validation.push("does not compile");
     run(shader("broken"), x, y);
     await expect(read(y)).rejects.toThrow(
-      /broken: the shader must compile[\s\S]*error at 2:7: no such type[\s\S]*\n +2 {2}struct Params/,
+      /broken: the shader broken must compile[\s\S]*error at 2:7: no such type[\s\S]*\n +2 {2}struct Params/,
     );
   });
 
@@ -160,7 +160,7 @@ describe("late errors", () => {
     const [x, y] = [storage(), storage()];
     run(first, x, y);
     fake.errors.validation.push("unseen");
-    await expect(queue.idle()).rejects.toThrow("submit: unseen");
+    await expect(queue.idle()).rejects.toThrow("submit: the device must take first, but unseen");
     await queue.idle();
   });
 
