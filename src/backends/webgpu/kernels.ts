@@ -22,6 +22,7 @@ import { rope } from "./kernels/rope.js";
 import { qkNormRope } from "./kernels/qk-norm-rope.js";
 import { appendKV } from "./kernels/append-kv.js";
 import { attention } from "./kernels/attention.js";
+import { attentionGrad } from "./kernels/attention-grad.js";
 
 type AnyKernel = (inputs: unknown, outputs: unknown, attrs: unknown) => void | typeof DECLINED;
 
@@ -49,6 +50,7 @@ export function kernelsOf(engine: Engine): { readonly kernels: Kernels; readonly
     qkNormRope: qkNormRope(engine),
     appendKV: appendKV(engine),
     attention: attention(engine),
+    attentionGrad: attentionGrad(engine),
   } satisfies Partial<Kernels>;
   const declined = new Set<string>();
   const kernels: Record<string, AnyKernel> = {};
