@@ -32,3 +32,9 @@ export function decoder(scheme: string, name: string): string {
 fn ${name}_number(row: u32, column: u32, width: u32) -> f32 {${bodies[scheme]}
 }`;
 }
+
+/** An expression of one number of a {@link decoder}, or of four from `column` on. */
+export function numbersOf(name: string, count: 1 | 4, row: string, column: string, width: string): string {
+  const number = (k: number): string => `${name}_number(${row}, ${column}${k > 0 ? ` + ${k}u` : ""}, ${width})`;
+  return count === 1 ? number(0) : `vec4f(${[0, 1, 2, 3].map(number).join(", ")})`;
+}
