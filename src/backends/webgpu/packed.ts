@@ -27,7 +27,7 @@ fn ${name}_scale(row: u32, column: u32, width: u32) -> f32 {
 }`;
 
 /** `fn NAME_number(row: u32, column: u32, width: u32) -> f32`, where rows are `width` numbers long. */
-export function decoder(scheme: string, name: string): string {
+function decoder(scheme: string, name: string): string {
   const perWord = 32 / bitsOf(scheme);
   const numbers: Readonly<Record<string, string>> = {
     f16: `unpack2x16float(word)[column % 2u]`,
@@ -100,3 +100,20 @@ fn bytes_of(word: u32) -> u32 {
   // Less 8: 128 - 8 borrows nothing from the next byte, and 128 only turns the sign bit.
   return ((bytes | 0x80808080u) - 0x08080808u) ^ 0x80808080u;
 }`;
+
+/** Functions, and an expression of one number or of four, by what a lane takes at a time. Four divide the width. */
+export function numbersReader(
+  scheme: string,
+  name: string,
+  items: 1 | 4,
+): { readonly functions: string; readonly at: (row: string, column: string, width: string) => string } {
+  return items === 4
+    ? {
+        functions: `${quadDecoder(scheme)}${quadReader(scheme, name, true)}`,
+        at: (row, column, width) => `${name}_quad(${row}, ${column}, ${width})`,
+      }
+    : {
+        functions: decoder(scheme, name),
+        at: (row, column, width) => `${name}_number(${row}, ${column}, ${width})`,
+      };
+}
