@@ -1,11 +1,11 @@
 // Products with packed weights: how a command describes the weight, and the rounding of x that may come before.
 import { rowsOf } from "../../core/shape.js";
 import type { Matrix, View } from "../../core/view.js";
-import { DECLINED, type Activations } from "../backend.js";
+import type { Activations } from "../backend.js";
 import { PACKED_MANY, PACKED_ROWS, Q4_0, Q4_0_INTEGERS, Q8_0, Q8_0_INTEGERS, ROUND_ROWS } from "./codes.js";
 import { perTile, type Engine } from "./engine.js";
 import { matrixWords } from "./packed-rows.js";
-import { product } from "./product.js";
+import { product, workBytes } from "./product.js";
 
 /** A weight [.., out, in], packed or not, and how x meets it. */
 export interface Weight {
@@ -74,19 +74,15 @@ export function packedLinear(
   bias: View | undefined,
   y: View,
   activations: Activations,
-): void | typeof DECLINED {
+): void {
   const { rows, width: columns } = rowsOf(y.shape);
-  if (rows * columns === 0) return undefined;
+  if (rows * columns === 0) return;
   const given = weightOf(engine, weight, activations);
   const added = bias === undefined ? 0 : engine.at(bias);
   const places = { x: engine.at(x), bias: added, y: engine.at(y), rows, columns };
   if (rows <= FEW_ROWS) return fewRows(engine, given, places);
   if (given.integers) return manyRows(engine, given, places);
-  // The f32 product needs all of the scratch memory, where rounded rows would lie.
-  if (given.rounds) return DECLINED;
-  const a = { at: engine.at(x), row: given.width * 4, column: 4, batch: 0 };
-  const c = { at: engine.at(y), row: columns * 4, column: 4, batch: 0 };
-  return product(engine, a, given, c, { batch: 1, rows, columns, k: given.width }, added);
+  return floatRows(engine, given, places);
 }
 
 /** Addresses and sizes; a bias of 0 is none. */
@@ -117,6 +113,17 @@ function manyRows(engine: Engine, weight: Weight, { x, bias, y, rows, columns }:
   const sizes = [from, rowBytes, rows, columns, width, y, columns * 4, across, TILE_ROWS];
   const tiles = Math.ceil(columns / across) * Math.ceil(rows / TILE_ROWS);
   engine.launch(PACKED_MANY, tiles, [...words, ...sizes, scratch, threadBytes, bias]);
+}
+
+/** The product of f32, with the rows of x or what their rounded ones stand for. */
+function floatRows(engine: Engine, weight: Weight, { x, bias, y, rows, columns }: Places): void {
+  const sizes = { batch: 1, rows, columns, k: weight.width };
+  const [forRows, forThreads] = roundBytes(engine, weight, rows);
+  const [rounded, scratch, ...work] = engine.scratch(forRows, forThreads, ...workBytes(engine, weight, sizes));
+  const from = round(engine, weight, x, rows, rounded, scratch);
+  const a = { at: from, row: weight.rowBytes, column: 4, batch: 0 };
+  const c = { at: y, row: columns * 4, column: 4, batch: 0 };
+  product(engine, a, weight, c, sizes, bias, work);
 }
 
 /** Scratch memory of a thread for a product of many rows with so many columns (assembly/packed-groups.ts, packed-panels.ts). */

@@ -40,6 +40,12 @@ export function decodeRows(engine: Engine, x: PackedView, wanted: Wanted, y: num
   engine.launch(GATHER_PACKED, Math.ceil(items / tile), words);
 }
 
+/** Decodes all of x to `y`, an address. */
+export function decodeAll(engine: Engine, x: PackedView, y: number): void {
+  const { rows } = rowsOf(x.shape);
+  decodeRows(engine, x, { tableRows: rows, pieces: 1, count: rows, indices: 0 }, y);
+}
+
 /** Encodes as many numbers as `y` has, from the address x on. */
 export function encodeRows(engine: Engine, x: number, y: PackedView): void {
   const { rows, width } = rowsOf(y.shape);

@@ -31,24 +31,39 @@ const PANEL = 8;
 /** Columns of B that are packed at a time take at most this much memory. */
 const MAX_PACKED_BYTES = 2 ** 25;
 
-/** `bias`: the address of one number per column, or 0. The rows of C are adjacent numbers. */
+const panelBytesOf = (k: number): number => Math.max(1, k) * PANEL * 4;
+const panelsAtOnceOf = ({ batch, k }: Sizes): number =>
+  Math.max(BLOCK_COLUMNS / PANEL, Math.floor(MAX_PACKED_BYTES / (panelBytesOf(k) * batch)));
+const threadBytesOf = (b: Plane | PackedPlane, k: number): number =>
+  Math.max(BLOCK_ROWS * DEPTH * 4 + PANEL * 6 * 4, "words" in b ? panelBytesOf(k) : 0);
+
+/** Scratch memory for {@link product}: packed columns of B, then what threads need. */
+export function workBytes(
+  engine: Engine,
+  b: Plane | PackedPlane,
+  sizes: Sizes,
+): readonly [packed: number, threads: number] {
+  const { batch, columns, k } = sizes;
+  const panels = Math.min(Math.ceil(columns / PANEL), panelsAtOnceOf(sizes));
+  return [panels * panelBytesOf(k) * batch, threadBytesOf(b, k) * engine.threads];
+}
+
+/** `bias`: the address of one number per column, or 0. The rows of C are adjacent numbers. `work`: addresses of {@link workBytes}. */
 export function product(
   engine: Engine,
   a: Plane,
   b: Plane | PackedPlane,
   c: Plane,
-  { batch, rows, columns, k }: Sizes,
+  sizes: Sizes,
   bias: number,
+  work: readonly number[] = engine.scratch(...workBytes(engine, b, sizes)),
 ): void {
+  const { batch, rows, columns, k } = sizes;
   if (batch * rows * columns === 0) return;
-  const panelBytes = Math.max(1, k) * PANEL * 4;
+  const [packed, scratch] = work;
   const panels = Math.ceil(columns / PANEL);
-  const panelsAtOnce = Math.max(BLOCK_COLUMNS / PANEL, Math.floor(MAX_PACKED_BYTES / (panelBytes * batch)));
-  const threadBytes = Math.max(BLOCK_ROWS * DEPTH * 4 + PANEL * 6 * 4, "words" in b ? panelBytes : 0);
-  const [packed, scratch] = engine.scratch(
-    Math.min(panels, panelsAtOnce) * panelBytes * batch,
-    threadBytes * engine.threads,
-  );
+  const panelsAtOnce = panelsAtOnceOf(sizes);
+  const threadBytes = threadBytesOf(b, k);
   for (let first = 0; first < panels; first += panelsAtOnce) {
     const column = first * PANEL;
     const count = Math.min(columns - column, panelsAtOnce * PANEL);
