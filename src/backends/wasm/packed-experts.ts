@@ -20,16 +20,8 @@ import {
   maxItems,
   rowsAtOnce,
 } from "./experts.js";
-import {
-  DOT_SCRATCH,
-  MOST_COLUMNS,
-  PANEL_ROWS,
-  productBytes,
-  round,
-  roundBytes,
-  weightOf,
-  type Weight,
-} from "./packed-products.js";
+import { DOT_SCRATCH, PANEL_ROWS } from "./layout.js";
+import { MOST_COLUMNS, productBytes, round, roundBytes, weightOf, type Weight } from "./packed-products.js";
 
 /** y[r, j] = W[experts[r, j]] x[r] (or x[r, j]). */
 export function packedExpertLinear(

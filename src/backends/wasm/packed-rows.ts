@@ -3,12 +3,11 @@ import { rowsOf } from "../../core/shape.js";
 import { isPackedView, type Matrix, type PackedView, type SchemeName } from "../../core/view.js";
 import { BF16, F16, GATHER_PACKED, PLAIN, Q4_0, Q8_0, QUANTIZE } from "./codes.js";
 import { perTile, type Engine } from "./engine.js";
+import { PIECE } from "./layout.js";
 
 /** The schemes that this backend lists, as commands name them. */
 export const schemeCodes: Readonly<Record<SchemeName, number>> = { f16: F16, bf16: BF16, q8_0: Q8_0, q4_0: Q4_0 };
 
-/** Numbers encoded at a time: whole words of codes and of scales (assembly/packed.ts). */
-const PIECE = 2048;
 /** What a thread needs to encode: a block of numbers and its codes. */
 export const ENCODE_BYTES = 192;
 

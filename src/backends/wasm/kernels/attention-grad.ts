@@ -5,8 +5,9 @@ import { isPackedView, type Matrix, type View } from "../../../core/view.js";
 import type { Kernels } from "../../backend.js";
 import { ATTENTION, ATTENTION_GRAD_KEYS, ATTENTION_GRAD_QUERIES, ATTENTION_MEANS, ATTENTION_POOL } from "../codes.js";
 import { perTile, type Engine } from "../engine.js";
+import { KEY_BLOCK } from "../layout.js";
 import { decodeAll } from "../packed-rows.js";
-import { BLOCK, sharedWords, threadBytesOf, tokensPerTile } from "./attention.js";
+import { sharedWords, threadBytesOf, tokensPerTile } from "./attention.js";
 
 const KEYS_PER_TILE = 32;
 
@@ -22,7 +23,7 @@ export const attentionGrad =
     const keyTiles = Math.ceil(keyRows / KEYS_PER_TILE);
     const passing = tokensPerTile(tokens, group);
     const threadBytes = Math.max(
-      threadBytesOf(step * group, BLOCK, size, 4),
+      threadBytesOf(step * group, KEY_BLOCK, size, 4),
       threadBytesOf(KEYS_PER_TILE, passing * group, size, 4),
     );
     const rowBytes = (wanted: View | undefined): number => (wanted ? batch * keyRows * kvHeads * size * 4 : 0);

@@ -4,12 +4,11 @@ import { isPackedView, type Matrix, type View } from "../../../core/view.js";
 import type { AttentionAttrs, Kernels } from "../../backend.js";
 import { ATTENTION, ATTENTION_MERGE } from "../codes.js";
 import { perTile, type Engine } from "../engine.js";
+import { KEY_BLOCK } from "../layout.js";
 import { matrixWords } from "../packed-rows.js";
 
 /** Query rows of a tile: each key and value is loaded once for them. */
 const TILE_ROWS = 64;
-/** Keys that pass at a time (assembly/attention.ts). */
-export const BLOCK = 64;
 /** So many tiles keep the threads busy; fewer are cut into chunks of keys. */
 const ENOUGH_TILES = 16;
 /** Keys and values of all heads of a chunk stay in a cache of the second level. */
@@ -32,8 +31,8 @@ export const attention =
     const chunks = Math.max(1, Math.ceil(keys.shape[1] / chunkKeys));
     const packed = isPackedView(k) || isPackedView(v);
     const pools = packed ? ROW_NUMBERS : { rowBytes: 4 * size, k: engine.at(k), v: engine.at(v) };
-    const decodedBytes = packed ? 2 * 4 * BLOCK * roundedUp(size) : 0;
-    const threadBytes = threadBytesOf(lanes, BLOCK, size, 2) + decodedBytes;
+    const decodedBytes = packed ? 2 * 4 * KEY_BLOCK * roundedUp(size) : 0;
+    const threadBytes = threadBytesOf(lanes, KEY_BLOCK, size, 2) + decodedBytes;
     const partBytes = 4 * lanes * (2 + roundedUp(size));
     const [scratch, parts] = engine.scratch(threadBytes * engine.threads, chunks > 1 ? units * chunks * partBytes : 0);
     const words = [
@@ -55,7 +54,7 @@ function keysPerChunk(keyRows: number, tiles: number, operations: number, bytes:
   const least = perTile(keyRows, 2 * operations);
   const most = Math.max(1, Math.floor(CHUNK_BYTES / bytes));
   const keys = Math.max(least, Math.min(most, (keyRows * tiles) / ENOUGH_TILES));
-  return Math.ceil(keys / BLOCK) * BLOCK;
+  return Math.ceil(keys / KEY_BLOCK) * KEY_BLOCK;
 }
 
 export const tokensPerTile = (tokens: number, group: number): number =>
