@@ -109,7 +109,7 @@ describe("ropeFrequencies", () => {
         expect(frequency / plain[i]).toBeLessThanOrEqual(1 + 1e-6);
         expect(frequency / plain[i]).toBeGreaterThanOrEqual((1 - 1e-6) / rule.factor);
       });
-      const unscaled = ropeFrequencies(64, { ...rule, factor: 1 } as RopeOptions);
+      const unscaled = ropeFrequencies(64, { ...rule, factor: 1 });
       unscaled.inverseFrequencies.forEach((frequency, i) => expect(frequency / plain[i]).toBeCloseTo(1, 6));
       expect(unscaled.attentionFactor).toBe(1);
     }
