@@ -82,7 +82,10 @@ export function sequencePositions(
   return { ...positions, places };
 }
 
-/** @throws ShapeError if the arrays do not hold batch x tokens numbers (places thrice), IndexError if a position is under -1 or a token's place under 0 */
+/**
+ * @throws ShapeError if the arrays do not hold batch x tokens numbers, places thrice as many; IndexError if a position is under -1, or a place
+ *   of a token under 0
+ */
 export function checkPositions({ shape, position, segment, places }: Positions): void {
   const count = shape[0] * shape[1];
   if (position.length !== count || segment.length !== count) {

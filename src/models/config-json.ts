@@ -91,7 +91,8 @@ export function configFromJson(json: unknown): Qwen3Config {
 /**
  * The config.json of a model, ready for `JSON.stringify`. It uses the field names of transformers 4 (`num_experts`, `rope_theta` with
  * `rope_scaling`), because transformers 5 translates them while 4 silently ignores the newer names and takes its defaults; with
- * `transformers: 5` those that 5 itself writes (`num_local_experts`, `rope_parameters`). `architectures` is included; the element type is left to whoever writes the weights. `configFromJson` gives the same config back.
+ * `transformers: 5` those that 5 itself writes (`num_local_experts`, `rope_parameters`). `architectures` is included; the element type is
+ * left to whoever writes the weights. `configFromJson` gives the same config back.
  *
  * transformers has no `layer_types` for Qwen3-MoE and would slide all layers: a sparse model whose layers differ loads right only here.
  *

@@ -183,6 +183,13 @@ describe("places", () => {
     expect(() => stepWithoutCache(backend, at(-1, 5, -1, 5, -1, -1))).toThrow(IndexError);
   });
 
+  test("a step keeps them, whatever the caller's array becomes", () => {
+    const positions = positionsOf(image);
+    const step = stepWithoutCache(backend, positions);
+    positions.places!.fill(0);
+    expect(step.places).toEqual(positionsOf(image).places);
+  });
+
   test("ropeDelta moves them and leaves positions alone", () => {
     const moved = sequencePositions(2, 2, { start: [4, 0], mask: [[1, 1], [0, 1]], ropeDelta: [-2, 3] }); // prettier-ignore
     expect([...moved.position]).toEqual([4, 5, -1, 0]);
