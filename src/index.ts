@@ -61,15 +61,19 @@ export {
 } from "./attention/positions.js";
 export type {
   DefaultRopeOptions,
+  DynamicRopeOptions,
   LinearRopeOptions,
   Llama3RopeOptions,
+  LongropeRopeOptions,
+  ProportionalRopeOptions,
   RopeOptions,
   RopeType,
   YarnRopeOptions,
 } from "./attention/rope/rope-options.js";
 export { ropeFrequencies, ropeTable } from "./attention/rope/frequencies.js";
 export type { RopeFrequencies } from "./attention/rope/default.js";
-export { Rope } from "./attention/rope/rope.js";
+export { mropeTable } from "./attention/rope/mrope.js";
+export { Rope, type TableNeeds } from "./attention/rope/rope.js";
 export type { KVCache, Pool } from "./attention/cache/kv-cache.js";
 export { DenseCache, type DenseCacheOptions } from "./attention/cache/dense.js";
 

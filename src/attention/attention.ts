@@ -104,7 +104,7 @@ export class Attention {
       );
     }
     const qkv = this.qkvProj.forward(x); // [B, T, (H + 2 Hkv) d]
-    const table = this.rope.table(step.length);
+    const table = this.rope.tableFor(step);
     const { q, k, v } = qkNormRope(qkv, this.qNorm?.weight, this.kNorm?.weight, table, step.rows, {
       numHeads,
       numKvHeads,

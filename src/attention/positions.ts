@@ -3,6 +3,7 @@ import type { Backend } from "../backends/backend.js";
 import { IndexError, ShapeError } from "../core/errors.js";
 import { tensor } from "../tensor/create.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { turnRows } from "./rope/turn-rows.js";
 
 /** On the host, [B, T], row-major. */
 export interface Positions {
@@ -11,11 +12,16 @@ export interface Positions {
   readonly position: Int32Array;
   /** Tokens see their own segment only; `~segment` marks a global token. */
   readonly segment: Int32Array;
+  /**
+   * [3, B, T]: the places in time, height and width by which RoPE turns a token, if they are other than `position` (multimodal RoPE). What
+   * a token sees follows from `position` alone.
+   */
+  readonly places?: Int32Array;
 }
 
 /** The tables of one forward pass, made once and shared by all layers. */
 export interface Step {
-  /** i32 [B, T]: row of the RoPE table. */
+  /** i32 [B, T]: row of the RoPE table that belongs to the step. */
   readonly rows: Tensor;
   /** i32 [B, T]: where each token's key and value go. */
   readonly slots: Tensor;
@@ -25,6 +31,10 @@ export interface Step {
   readonly keys: Tensor;
   /** At least one more than the greatest position: how many rows the RoPE table needs. */
   readonly length: number;
+  /** How many tokens the text may come to hold: the cache's `maxLength`; without a cache, `length`. */
+  readonly maxLength: number;
+  /** [3, B, T], where time, height and width of some token differ: then the table has one row per token. */
+  readonly places?: Int32Array;
 }
 
 export interface SequenceOptions {
@@ -32,15 +42,25 @@ export interface SequenceOptions {
   readonly start?: readonly number[];
   /** 1 for a token, 0 for padding, one array per row. */
   readonly mask?: readonly ArrayLike<number>[];
+  /**
+   * Per row, what RoPE adds to a token's position: after images, the greatest of their places plus one, less the tokens up to there
+   * (transformers: rope_deltas). 0 unless given.
+   */
+  readonly ropeDelta?: readonly number[];
 }
 
 /**
  * Positions of `batch` rows of `tokens` tokens, counted from `start` over what the mask lets through.
- * @throws ShapeError if a mask or `start` does not fit, IndexError if a start is no position
+ * @throws ShapeError if a mask, `start` or `ropeDelta` does not fit, IndexError if a start is no position
  */
-export function sequencePositions(batch: number, tokens: number, { start, mask }: SequenceOptions = {}): Positions {
-  if (start && start.length !== batch)
-    throw new ShapeError(`positions: start must hold ${batch} numbers, one per row, got ${start.length}`);
+export function sequencePositions(
+  batch: number,
+  tokens: number,
+  { start, mask, ropeDelta }: SequenceOptions = {},
+): Positions {
+  for (const [name, list] of Object.entries({ start, ropeDelta }))
+    if (list && list.length !== batch)
+      throw new ShapeError(`positions: ${name} must hold ${batch} numbers, one per row, got ${list.length}`);
   if (mask && (mask.length !== batch || mask.some((row) => row.length !== tokens))) {
     throw new ShapeError(
       `positions: mask must hold ${batch} rows of ${tokens}, got ${mask.length} of ${mask.map((row) => row.length).join(", ")}`,
@@ -53,28 +73,41 @@ export function sequencePositions(batch: number, tokens: number, { start, mask }
     let next = start?.[row] ?? 0;
     for (let t = 0; t < tokens; t++) position[row * tokens + t] = mask && !mask[row][t] ? -1 : next++;
   }
-  return { shape: [batch, tokens], position, segment: new Int32Array(batch * tokens) };
+  const positions = { shape: [batch, tokens], position, segment: new Int32Array(batch * tokens) } as const;
+  if (!ropeDelta) return positions;
+  const places = Int32Array.from({ length: 3 * position.length }, (_, i) => {
+    const place = position[i % position.length];
+    return place < 0 ? place : place + ropeDelta[Math.floor((i % position.length) / tokens)];
+  });
+  return { ...positions, places };
 }
 
-/** @throws ShapeError if the arrays do not hold batch x tokens numbers, IndexError if a position is under -1 */
-export function checkPositions({ shape, position, segment }: Positions): void {
+/**
+ * @throws ShapeError if the arrays do not hold batch x tokens numbers, places thrice as many; IndexError if a position is under -1, or a place
+ *   of a token under 0
+ */
+export function checkPositions({ shape, position, segment, places }: Positions): void {
   const count = shape[0] * shape[1];
   if (position.length !== count || segment.length !== count) {
     throw new ShapeError(
       `positions: position and segment must hold ${count} numbers for [${shape.join(",")}], got ${position.length} and ${segment.length}`,
     );
   }
+  if (places && places.length !== 3 * count)
+    throw new ShapeError(
+      `positions: places must hold ${3 * count} numbers, [3,${shape.join(",")}], got ${places.length}`,
+    );
   const bad = position.findIndex((p) => p < -1);
   if (bad >= 0)
     throw new IndexError(`positions: each must be at least -1 (padding), got ${position[bad]} at element ${bad}`);
+  const lost = places?.findIndex((place, i) => place < (position[i % count] < 0 ? -1 : 0)) ?? -1;
+  if (lost >= 0)
+    throw new IndexError(
+      `positions: places must be at least 0, or -1 for padding, got ${places?.[lost]} at element ${lost}`,
+    );
 }
 
 export const isPadded = ({ position }: Positions): boolean => position.includes(-1);
-
-/** One more than the greatest position. */
-export function lengthOf({ position }: Positions): number {
-  return position.reduce((length, p) => Math.max(length, p + 1), 0);
-}
 
 interface Segment {
   readonly first: number;
@@ -124,6 +157,7 @@ export function stepWithoutCache(backend: Backend, positions: Positions, causal 
   checkPositions(positions);
   const [batch, tokens] = positions.shape;
   const { position, segment } = positions;
+  const { rows, ...turns } = turnRows(position, positions.places);
   const slots = Int32Array.from({ length: batch * tokens }, (_, i) => i);
   const queries = new Int32Array(batch * tokens * 4);
   const keys = new Int32Array(batch * tokens * 3);
@@ -138,10 +172,11 @@ export function stepWithoutCache(backend: Backend, positions: Positions, causal 
     }
   }
   return {
-    rows: tensor(backend, position, [batch, tokens]),
+    rows: tensor(backend, rows, [batch, tokens]),
     slots: tensor(backend, slots, [batch, tokens]),
     queries: tensor(backend, queries, [batch, tokens, 4]),
     keys: tensor(backend, keys, [batch, tokens, 3]),
-    length: lengthOf(positions),
+    ...turns,
+    maxLength: turns.length,
   };
 }

@@ -90,14 +90,18 @@ export function configFromJson(json: unknown): Qwen3Config {
 
 /**
  * The config.json of a model, ready for `JSON.stringify`. It uses the field names of transformers 4 (`num_experts`, `rope_theta` with
- * `rope_scaling`), because transformers 5 translates them while 4 silently ignores the newer names and takes its defaults. `architectures`
- * is included; the element type is left to whoever writes the weights. `configFromJson` gives the same config back.
+ * `rope_scaling`), because transformers 5 translates them while 4 silently ignores the newer names and takes its defaults; with
+ * `transformers: 5` those that 5 itself writes (`num_local_experts`, `rope_parameters`). `architectures` is included; the element type is
+ * left to whoever writes the weights. `configFromJson` gives the same config back.
  *
  * transformers has no `layer_types` for Qwen3-MoE and would slide all layers: a sparse model whose layers differ loads right only here.
  *
  * @throws ConfigError if the config breaks a rule of {@link checkConfig}.
  */
-export function configToJson(config: Qwen3Config): Record<string, unknown> {
+export function configToJson(
+  config: Qwen3Config,
+  { transformers = 4 }: { readonly transformers?: 4 | 5 } = {},
+): Record<string, unknown> {
   checkConfig(config);
   const sparse = config.numExperts > 0;
   const { slidingWindow, layerTypes } = config;
@@ -109,7 +113,7 @@ export function configToJson(config: Qwen3Config): Record<string, unknown> {
     use_cache: true,
     ...rename(config, common),
     ...rename(config, tokenIds),
-    ...ropeToJson(config.rope),
+    ...ropeToJson(config.rope, transformers),
     use_sliding_window: slidingWindow !== undefined,
     sliding_window: slidingWindow ?? null,
   };
@@ -117,7 +121,8 @@ export function configToJson(config: Qwen3Config): Record<string, unknown> {
   else if (!sparse && slidingWindow !== undefined) json.max_window_layers = 0;
   if (sparse) {
     const { numExperts, mlpOnlyLayers } = config;
-    Object.assign(json, rename(config, expertFields), { num_experts: numExperts, mlp_only_layers: [...mlpOnlyLayers] });
+    const count = transformers === 4 ? "num_experts" : "num_local_experts";
+    Object.assign(json, rename(config, expertFields), { [count]: numExperts, mlp_only_layers: [...mlpOnlyLayers] });
   }
   return json;
 }

@@ -1,6 +1,6 @@
 // One token per batch row behind a cache, recorded: the host writes ids and tables, and a single call computes.
 import type { KVCache } from "../attention/cache/kv-cache.js";
-import { sequencePositions, type Step } from "../attention/positions.js";
+import { sequencePositions, type Positions, type Step } from "../attention/positions.js";
 import { tensor } from "../tensor/create.js";
 import { record, type Recording } from "../tensor/record.js";
 import { keep, type NotAPromise } from "../tensor/scope.js";
@@ -33,17 +33,19 @@ export class DecodeStep<T> implements Disposable {
 
   /**
    * Reads one token per batch row into the cache.
+   * @param positions where the tokens stand, [B, 1]; by default each row goes on where the cache ends
    * @returns what `then` returned when it was recorded; overwritten by the next run, freed with this object
    * @throws IndexError if an id is outside the vocabulary, ShapeError unless there is one per row, CapacityError if the cache is full
    */
-  run(ids: ArrayLike<number>): T {
+  run(ids: ArrayLike<number>, positions?: Positions): T {
     const cache = this.#cache;
     const flat = flatIds(
       Array.from(ids, (id) => [id]),
       this.#model.config.vocabSize,
     );
     const held = cache.lengths;
-    const step = cache.begin(sequencePositions(ids.length, 1, { start: held }), this.#recorded?.step);
+    const where = positions ?? sequencePositions(ids.length, 1, { start: held });
+    const step = cache.begin(where, this.#recorded?.step);
     try {
       if (step === this.#recorded?.step) {
         this.#recorded.ids.write(flat);
@@ -76,8 +78,8 @@ export class DecodeStep<T> implements Disposable {
     const model = this.#model;
     const made = [step.rows, step.slots, step.queries].map(keep);
     try {
-      // Inside the recording the RoPE tables may not grow.
-      for (const { selfAttn } of model.layers) selfAttn.rope.table(step.length);
+      // Inside the recording no RoPE table can be made.
+      for (const { selfAttn } of model.layers) selfAttn.rope.tableFor(step);
       const ids = keep(tensor(model.backend, flat, [flat.length, 1]));
       made.push(ids);
       const recording = record(

@@ -104,7 +104,7 @@ export function checkConfig(config: Qwen3Config): Qwen3Config {
   checkField(config, "initializerRange", "a number of at least 0", isAtLeastZero);
   checkField(config, "tieWordEmbeddings", "true or false", isBoolean);
   checkField(config, "attentionBias", "true or false", isBoolean);
-  checkRopeOptions(config.headDim, config.rope);
+  checkRope(config);
   checkWindow(config);
   checkExperts(config);
   checkTokenIds(config);
@@ -137,6 +137,16 @@ export function windowOf(config: Qwen3Config, layer: number): number {
 function checkLayer(where: string, config: Qwen3Config, layer: number): void {
   if (Number.isInteger(layer) && layer >= 0 && layer < config.numHiddenLayers) return;
   throw new IndexError(`${where}: layer must be in 0..${config.numHiddenLayers - 1}, got ${layer}`);
+}
+
+/** Of the rules that have a context length, two have the config's own. */
+function checkRope({ rope, headDim, maxPositionEmbeddings }: Qwen3Config): void {
+  checkRopeOptions(headDim, rope);
+  if (rope.ropeType !== "dynamic" && rope.ropeType !== "longrope") return;
+  if (rope.maxPositionEmbeddings === undefined || rope.maxPositionEmbeddings === maxPositionEmbeddings) return;
+  throw new ConfigError(
+    `config.rope.maxPositionEmbeddings: must be the config's maxPositionEmbeddings ${maxPositionEmbeddings}, got ${rope.maxPositionEmbeddings}`,
+  );
 }
 
 function checkWindow(config: Qwen3Config): void {

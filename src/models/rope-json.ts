@@ -3,78 +3,107 @@ import { ropeTypes, type RopeOptions, type RopeType } from "../attention/rope/ro
 import { ConfigError } from "../core/errors.js";
 import { JsonFields, sameJson, type JsonObject } from "./json-fields.js";
 
-const yarnFields = {
-  attentionFactor: "attention_factor",
-  betaFast: "beta_fast",
-  betaSlow: "beta_slow",
-  mscale: "mscale",
-  mscaleAllDim: "mscale_all_dim",
-  truncate: "truncate",
-} as const;
+type Names = Readonly<Record<string, string>>;
+
+const factor = { factor: "factor" };
+const original = { originalMaxPositionEmbeddings: "original_max_position_embeddings" };
+const attentionFactor = { attentionFactor: "attention_factor" };
 
 /** The fields of one RoPE type: those it needs, and those it may have. */
-const fieldsOf: Readonly<
-  Record<RopeType, Readonly<Record<"required" | "optional", Readonly<Record<string, string>>>>>
-> = {
+const fieldsOf: Readonly<Record<RopeType, { readonly required: Names; readonly optional: Names }>> = {
   default: { required: {}, optional: {} },
-  linear: { required: { factor: "factor" }, optional: {} },
+  linear: { required: factor, optional: {} },
+  dynamic: { required: factor, optional: {} },
   yarn: {
-    required: { factor: "factor", originalMaxPositionEmbeddings: "original_max_position_embeddings" },
-    optional: yarnFields,
+    required: { ...factor, ...original },
+    optional: {
+      ...attentionFactor,
+      betaFast: "beta_fast",
+      betaSlow: "beta_slow",
+      mscale: "mscale",
+      mscaleAllDim: "mscale_all_dim",
+      truncate: "truncate",
+    },
+  },
+  longrope: {
+    required: { shortFactor: "short_factor", longFactor: "long_factor", ...original },
+    optional: { ...attentionFactor, ...factor },
   },
   llama3: {
-    required: {
-      factor: "factor",
-      originalMaxPositionEmbeddings: "original_max_position_embeddings",
-      lowFreqFactor: "low_freq_factor",
-      highFreqFactor: "high_freq_factor",
-    },
+    required: { ...factor, ...original, lowFreqFactor: "low_freq_factor", highFreqFactor: "high_freq_factor" },
     optional: {},
   },
+  proportional: { required: {}, optional: factor },
 };
 
+/** What every type has, and may have. */
+const theta = { ropeTheta: "rope_theta" };
+const share = { partialRotaryFactor: "partial_rotary_factor" };
+const sections = { mropeSection: "mrope_section", mropeInterleaved: "mrope_interleaved" };
+
 /**
- * Reads `rope_theta` and `partial_rotary_factor` wherever they stand, and the rest from `rope_scaling` (transformers 4) or
- * `rope_parameters` (5). Without either of these two, or with null there, the type is "default": that is how version 4 writes it.
+ * Reads the fields of the RoPE type, in the spelling of transformers 4 (`rope_scaling`) or 5 (`rope_parameters`). `rope_theta`,
+ * `partial_rotary_factor` and `original_max_position_embeddings` may also stand at the top level. Without either object, or with null there,
+ * the type is "default": that is how version 4 writes it. The type "mrope" of old Qwen2-VL files is "default" with sections.
  * The values are checked by `checkConfig`.
  *
  * @throws ConfigError if a field is missing, unknown, or given twice with different values.
  */
 export function ropeFromJson(config: JsonFields): RopeOptions {
   const loose: Record<string, unknown> = {};
-  for (const field of ["rope_theta", "partial_rotary_factor"]) {
+  for (const field of Object.values({ ...theta, ...share, ...original })) {
     const value = config.optional(field);
     if (value !== undefined) loose[field] = value;
   }
   const nested = ["rope_scaling", "rope_parameters"].map((field) => asObject(field, config.optional(field)));
   const fields = new JsonFields("config.json: rope_parameters", merge([loose, ...nested]));
-  const type =
-    fields.either("rope_type", "type") ?? (nested.every((part) => part === undefined) ? "default" : undefined);
-  if (!ropeTypes.includes(type as RopeType)) {
-    throw new ConfigError(`config.json: rope_type must be one of ${ropeTypes.join(", ")}, got ${JSON.stringify(type)}`);
-  }
-  const { required, optional } = fieldsOf[type as RopeType];
-  const read: Record<string, unknown> = { ropeType: type, ropeTheta: fields.required("rope_theta") };
-  for (const [name, field] of Object.entries(required)) read[name] = fields.required(field);
-  for (const [name, field] of [...Object.entries(optional), ["partialRotaryFactor", "partial_rotary_factor"]]) {
+  const type = typeOf(
+    fields,
+    nested.every((part) => part === undefined),
+  );
+  const { required, optional } = fieldsOf[type];
+  const read: Record<string, unknown> = { ropeType: type };
+  for (const [name, field] of Object.entries({ ...theta, ...required })) read[name] = fields.required(field);
+  for (const [name, field] of Object.entries({ ...optional, ...share, ...sections })) {
     const value = fields.optional(field);
     if (value !== undefined) read[name] = value;
   }
   fields.finish();
+  // transformers reads these rules' context from the model's config.
+  if (type === "dynamic" || (type === "longrope" && read.factor === undefined))
+    read.maxPositionEmbeddings = config.required("max_position_embeddings");
   return read as unknown as RopeOptions;
 }
 
-/** The fields of config.json for `rope`, under the names of transformers 4, which 5 translates. */
-export function ropeToJson(rope: RopeOptions): Record<string, unknown> {
-  const { ropeTheta, partialRotaryFactor, ...rest } = rope;
-  const json: Record<string, unknown> = { rope_theta: ropeTheta, rope_scaling: null };
-  if (partialRotaryFactor !== undefined) json.partial_rotary_factor = partialRotaryFactor;
-  if (rest.ropeType === "default") return json;
-  const { required, optional } = fieldsOf[rest.ropeType];
-  const names: Readonly<Record<string, string>> = { ropeType: "rope_type", ...required, ...optional };
-  const given = Object.entries(rest).filter(([, value]) => value !== undefined);
-  json.rope_scaling = Object.fromEntries(given.map(([name, value]) => [names[name], value]));
-  return json;
+/**
+ * The fields of config.json for `rope`, under the names of transformers 4, which 5 translates, or under those that 5 writes.
+ * `maxPositionEmbeddings` is left to the config, whose own it is.
+ */
+export function ropeToJson(rope: RopeOptions, transformers: 4 | 5): Record<string, unknown> {
+  const { required, optional } = fieldsOf[rope.ropeType];
+  const values = rope as unknown as Readonly<Record<string, unknown>>;
+  const fields = (names: Names): Record<string, unknown> =>
+    Object.fromEntries(
+      Object.entries(names)
+        .filter(([name]) => values[name] !== undefined)
+        .map(([name, field]) => [field, values[name]]),
+    );
+  const scaling = { rope_type: rope.ropeType, ...fields({ ...required, ...optional, ...sections }) };
+  const base = fields({ ...theta, ...share });
+  if (transformers === 5) return { rope_parameters: { ...base, ...scaling } };
+  const plain = rope.ropeType === "default" && rope.mropeSection === undefined;
+  return { ...base, rope_scaling: plain ? null : scaling };
+}
+
+/** @throws ConfigError unless the type is known, or may be left out and is */
+function typeOf(fields: JsonFields, mayBeAbsent: boolean): RopeType {
+  const type = fields.either("rope_type", "type") ?? (mayBeAbsent ? "default" : undefined);
+  if (type === "mrope") {
+    fields.required(sections.mropeSection);
+    return "default";
+  }
+  if (ropeTypes.includes(type as RopeType)) return type as RopeType;
+  throw new ConfigError(`config.json: rope_type must be one of ${ropeTypes.join(", ")}, got ${JSON.stringify(type)}`);
 }
 
 function asObject(field: string, value: unknown): JsonObject | undefined {

@@ -14,7 +14,10 @@ export interface Token {
   readonly x: readonly number[];
   readonly position: number;
   readonly segment?: number;
+  /** By what multimodal RoPE turns it, instead of its position. */
+  readonly places?: Places;
 }
+type Places = readonly [time: number, height: number, width: number];
 export interface Variant {
   /** The order that Qwen3 does not have: RoPE before the norm. */
   readonly ropeFirst?: boolean;
@@ -29,15 +32,28 @@ const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((to
 const apply = (m: readonly number[], x: readonly number[]): number[] =>
   Array.from({ length: m.length / x.length }, (_, i) => dot(m.slice(i * x.length, (i + 1) * x.length), x));
 
-export function turned(head: readonly number[], position: number, options: RopeOptions): number[] {
+export function turned(
+  head: readonly number[],
+  position: number,
+  options: RopeOptions,
+  places: Places = [position, position, position],
+): number[] {
   const { inverseFrequencies, attentionFactor } = ropeFrequencies(head.length, options);
   const half = inverseFrequencies.length;
   return head.map((value, i) => {
     if (i >= 2 * half) return value;
-    const angle = Math.fround(position * inverseFrequencies[i % half]);
+    const angle = Math.fround(places[axisOf(i % half, options)] * inverseFrequencies[i % half]);
     const partner = i < half ? -head[i + half] : head[i - half];
     return (value * Math.cos(angle) + partner * Math.sin(angle)) * attentionFactor;
   });
+}
+
+/** Which of the three places turns a pair: sections in a row, or dealt out in turn until those of height and width are used up. */
+function axisOf(pair: number, { mropeSection, mropeInterleaved }: RopeOptions): number {
+  if (!mropeSection) return 0;
+  const [time, height] = mropeSection;
+  const inRow = pair < time ? 0 : pair < time + height ? 1 : 2;
+  return mropeInterleaved ? (Math.floor(pair / 3) < mropeSection[pair % 3] ? pair % 3 : 0) : inRow;
 }
 
 /** The outputs of all tokens of one batch row; padding (position -1) gives zeros. */
@@ -53,11 +69,11 @@ export function attend(
     const r = 1 / Math.sqrt(dot(head, head) / d + eps);
     return head.map((value, i) => value * r * weight[i]);
   };
-  const prepared = tokens.map(({ x, position, segment = 0 }) => {
+  const prepared = tokens.map(({ x, position, segment = 0, places }) => {
     const all = apply(w.qkv, x);
     const head = (i: number): number[] => all.slice(i * d, (i + 1) * d);
     const ready = (i: number, weight: readonly number[]): number[] =>
-      variant.ropeFirst ? norm(turned(head(i), position, options.rope), weight) : turned(norm(head(i), weight), position, options.rope); // prettier-ignore
+      variant.ropeFirst ? norm(turned(head(i), position, options.rope, places), weight) : turned(norm(head(i), weight), position, options.rope, places); // prettier-ignore
     return {
       position,
       segment,

@@ -2,8 +2,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ropeFrequencies, ropeTable } from "../../src/attention/rope/frequencies.js";
+import { mropeTable } from "../../src/attention/rope/mrope.js";
 import { checkRopeOptions, rotaryDim, type RopeOptions } from "../../src/attention/rope/rope-options.js";
-import { ConfigError } from "../../src/core/errors.js";
+import { ConfigError, ShapeError } from "../../src/core/errors.js";
 
 const qwenYarn = { ropeType: "yarn", ropeTheta: 1e6, factor: 4, originalMaxPositionEmbeddings: 32768 } as const;
 const llama3 = {
@@ -14,6 +15,16 @@ const llama3 = {
   lowFreqFactor: 1,
   highFreqFactor: 4,
 } as const;
+const dynamic = { ropeType: "dynamic", ropeTheta: 1e4, factor: 2, maxPositionEmbeddings: 100 } as const;
+const longrope = {
+  ropeType: "longrope",
+  ropeTheta: 1e4,
+  shortFactor: [1, 2],
+  longFactor: [3, 4],
+  originalMaxPositionEmbeddings: 100,
+  factor: 4,
+} as const;
+const sections = { ropeType: "default", ropeTheta: 1e4, mropeSection: [16, 8, 8] } as const;
 
 interface Golden {
   readonly name: string;
@@ -91,15 +102,14 @@ describe("ropeFrequencies", () => {
   });
 
   it("stretches no frequency of yarn and llama3 beyond factor, and none at factor 1", () => {
-    const rules: readonly RopeOptions[] = [qwenYarn, llama3];
+    const rules = [qwenYarn, llama3];
     for (const rule of rules) {
       const plain = ropeFrequencies(64, { ropeType: "default", ropeTheta: rule.ropeTheta }).inverseFrequencies;
-      const factor = "factor" in rule ? rule.factor : 1;
       ropeFrequencies(64, rule).inverseFrequencies.forEach((frequency, i) => {
         expect(frequency / plain[i]).toBeLessThanOrEqual(1 + 1e-6);
-        expect(frequency / plain[i]).toBeGreaterThanOrEqual((1 - 1e-6) / factor);
+        expect(frequency / plain[i]).toBeGreaterThanOrEqual((1 - 1e-6) / rule.factor);
       });
-      const unscaled = ropeFrequencies(64, { ...rule, factor: 1 } as RopeOptions);
+      const unscaled = ropeFrequencies(64, { ...rule, factor: 1 });
       unscaled.inverseFrequencies.forEach((frequency, i) => expect(frequency / plain[i]).toBeCloseTo(1, 6));
       expect(unscaled.attentionFactor).toBe(1);
     }
@@ -113,7 +123,27 @@ describe("ropeFrequencies", () => {
     ["ropeTheta", 64, { ropeType: "default", ropeTheta: 1 }],
     ["ropeTheta", 64, { ropeType: "default" }],
     ["ropeType", 64, { ropeTheta: 1e4 }],
-    ["ropeType", 64, { ropeType: "dynamic", ropeTheta: 1e4, factor: 2 }],
+    ["ropeType", 64, { ropeType: "ntk", ropeTheta: 1e4, factor: 2 }],
+    ["ropeType", 2, dynamic],
+    ["maxPositionEmbeddings", 64, { ...dynamic, maxPositionEmbeddings: undefined }],
+    ["factor", 64, { ...dynamic, factor: undefined }],
+    ["shortFactor", 6, longrope],
+    ["longFactor", 4, { ...longrope, longFactor: [1, 0] }],
+    ["longFactor", 4, { ...longrope, longFactor: 3 }],
+    ["originalMaxPositionEmbeddings", 4, { ...longrope, originalMaxPositionEmbeddings: 1 }],
+    ["factor", 4, { ...longrope, factor: undefined }],
+    ["factor", 4, { ...longrope, factor: 0.5 }],
+    ["maxPositionEmbeddings", 4, { ...longrope, factor: undefined, maxPositionEmbeddings: 2.5 }],
+    ["attentionFactor", 4, { ...longrope, attentionFactor: -1 }],
+    ["factor", 64, { ropeType: "proportional", ropeTheta: 1e4, factor: 0.5 }],
+    ["partialRotaryFactor", 64, { ropeType: "proportional", ropeTheta: 1e4, partialRotaryFactor: -0.1 }],
+    ["partialRotaryFactor", 64, { ropeType: "default", ropeTheta: 1e4, partialRotaryFactor: 0 }],
+    ["mropeSection", 64, { ...sections, mropeSection: [16, 8, 9] }],
+    ["mropeSection", 64, { ...sections, mropeSection: [16, 16] }],
+    ["mropeSection", 64, { ...sections, mropeSection: [40, -4, -4] }],
+    ["mropeSection", 64, { ...sections, partialRotaryFactor: 0.5 }],
+    ["mropeInterleaved", 64, { ...sections, mropeInterleaved: "yes" }],
+    ["mropeInterleaved", 64, { ...sections, mropeSection: undefined, mropeInterleaved: true }],
     ["ropeType", 64, undefined],
     ["factor", 64, { ropeType: "linear", ropeTheta: 1e4, factor: 0.5 }],
     ["originalMaxPositionEmbeddings", 64, { ...qwenYarn, originalMaxPositionEmbeddings: 0 }],
@@ -126,6 +156,33 @@ describe("ropeFrequencies", () => {
   ])("names %s where it is wrong", (field, headDim, options) => {
     expect(() => ropeFrequencies(headDim, options as RopeOptions)).toThrow(ConfigError);
     expect(() => checkRopeOptions(headDim, options as RopeOptions)).toThrow(field);
+  });
+
+  it("depends on the length where the type does: dynamic beyond the context, longrope by two lists", () => {
+    const of = (options: RopeOptions, length?: number): number[] => [
+      ...ropeFrequencies(4, options, length).inverseFrequencies,
+    ];
+    const plain = of({ ropeType: "default", ropeTheta: 1e4 });
+    expect(of(dynamic)).toEqual(plain);
+    expect(of(dynamic, 100)).toEqual(plain);
+    // r = 4, so the base grows by the square of 2 * 300 / 100 - 1 = 5, and the slowest pair is 5 times slower.
+    expect(of(dynamic, 300)).toEqual([1, Math.fround(1 / 500)]);
+    const divided = (f: readonly number[]): number[] => [Math.fround(1 / f[0]), Math.fround(1 / (100 * f[1]))];
+    expect(of(longrope)).toEqual(divided(longrope.shortFactor));
+    expect(of(longrope, 100)).toEqual(divided(longrope.shortFactor));
+    expect(of(longrope, 101)).toEqual(divided(longrope.longFactor));
+    expect(of(longrope, Infinity)).toEqual(divided(longrope.longFactor));
+    expect(of({ ropeType: "default", ropeTheta: 1e4 }, 300)).toEqual(plain);
+    for (const length of [Infinity, -1, 2.5]) expect(() => of(dynamic, length)).toThrow(ConfigError);
+  });
+
+  it("scales longrope by the growth of the context, however that is said", () => {
+    const { factor, ...bare } = longrope;
+    const scale = Math.sqrt(1 + Math.log(factor) / Math.log(100));
+    expect(ropeFrequencies(4, longrope).attentionFactor).toBe(scale);
+    expect(ropeFrequencies(4, { ...bare, maxPositionEmbeddings: 400 }).attentionFactor).toBe(scale);
+    expect(ropeFrequencies(4, { ...bare, maxPositionEmbeddings: 50 }).attentionFactor).toBe(1);
+    expect(ropeFrequencies(4, { ...longrope, attentionFactor: 0.9 }).attentionFactor).toBe(0.9);
   });
 
   it("turns floor(headDim * partialRotaryFactor) components", () => {
@@ -159,6 +216,28 @@ describe("ropeTable", () => {
         expect([...whole]).toEqual(parts);
       }),
     );
+  });
+
+  it("takes the sections of multimodal RoPE from three places, and from one where they are equal", () => {
+    const section = [4, 2, 2] as const;
+    const plain = ropeFrequencies(16, { ropeType: "default", ropeTheta: 1e4 });
+    const rowOf = (mropeInterleaved: boolean, ...places: number[]): number[] => [
+      ...mropeTable(plain, { ropeType: "default", ropeTheta: 1e4, mropeSection: section, mropeInterleaved }, Int32Array.from(places)), // prettier-ignore
+    ];
+    const at = (position: number): number[] => [...ropeTable(plain, position, 1)];
+    const [time, height, width] = [at(7), at(300), at(5000)];
+    const mixed = (axes: string): number[] =>
+      Array.from({ length: 16 }, (_, i) => ({ t: time, h: height, w: width })[axes[i % 8] as "t"][i]);
+    expect(rowOf(false, 7, 300, 5000)).toEqual(mixed("tttthhww"));
+    // Pairs 1, 4 and 2, 5 of 8; pair 7 would be a third of height.
+    expect(rowOf(true, 7, 300, 5000)).toEqual(mixed("thwthwtt"));
+    for (const interleaved of [false, true]) expect(rowOf(interleaved, 300, 300, 300)).toEqual(height);
+  });
+
+  it("refuses places without sections, and places that are not three rows", () => {
+    expect(() => mropeTable(yarn, qwenYarn, new Int32Array(3))).toThrow(ConfigError);
+    const options = { ...qwenYarn, mropeSection: [2, 1, 1] } as const;
+    expect(() => mropeTable(yarn, options, new Int32Array(4))).toThrow(ShapeError);
   });
 
   it("refuses rows that are not numbers of rows", () => {

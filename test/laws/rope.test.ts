@@ -13,6 +13,8 @@ const rules: readonly RopeOptions[] = [
   { ropeType: "default", ropeTheta: 100 },
   { ropeType: "default", ropeTheta: 1e6, partialRotaryFactor: 0.5 },
   { ropeType: "linear", ropeTheta: 100, factor: 4 },
+  { ropeType: "proportional", ropeTheta: 100, partialRotaryFactor: 0.5 },
+  { ropeType: "longrope", ropeTheta: 100, shortFactor: [1, 2], longFactor: [3, 5], originalMaxPositionEmbeddings: 4096, factor: 4 }, // prettier-ignore
 ];
 const drawn = fc.record({
   options: fc.constantFrom(...rules),

@@ -37,6 +37,13 @@ const version5 = {
 };
 const dense = { ...configToJson({ ...presets["qwen3-0.6b"], numHiddenLayers: 4 }), max_window_layers: 2 };
 
+const longScaling = {
+  type: "longrope",
+  short_factor: Array.from({ length: 64 }, () => 1),
+  long_factor: Array.from({ length: 64 }, () => 4),
+  original_max_position_embeddings: 4096,
+};
+
 /** Fields whose absence means what the value above says. */
 const mayBeAbsent: readonly string[] = [
   ...["architectures", "attention_dropout", "bos_token_id", "eos_token_id", "hidden_act", "mlp_only_layers"],
@@ -63,6 +70,40 @@ describe("configFromJson", () => {
     expect(configFromJson({ ...version5, rope_parameters: partial }).rope).toEqual({
       ...rope,
       partialRotaryFactor: 0.5,
+    });
+  });
+
+  it("takes the context of dynamic and longrope from where transformers does", () => {
+    const dynamic = configFromJson({ ...version4, rope_scaling: { type: "dynamic", factor: 2 } });
+    expect(dynamic.rope).toEqual({ ropeType: "dynamic", ropeTheta: 1e6, factor: 2, maxPositionEmbeddings: 40960 });
+    const long = {
+      ropeType: "longrope",
+      ropeTheta: 1e6,
+      shortFactor: longScaling.short_factor,
+      longFactor: longScaling.long_factor,
+      originalMaxPositionEmbeddings: 4096,
+    };
+    const { original_max_position_embeddings: original, ...lists } = longScaling;
+    for (const rope of [
+      { rope_scaling: longScaling },
+      { rope_scaling: lists, original_max_position_embeddings: original },
+    ])
+      expect(configFromJson({ ...version4, ...rope }).rope).toEqual({ ...long, maxPositionEmbeddings: 40960 });
+    const factor = configFromJson({ ...version4, rope_scaling: { ...longScaling, factor: 10 } });
+    expect(factor.rope).toEqual({ ...long, factor: 10 });
+    expect(() => checkConfig({ ...dynamic, maxPositionEmbeddings: 32768 })).toThrow(
+      "config.rope.maxPositionEmbeddings",
+    );
+  });
+
+  it("reads multimodal RoPE in the old spelling and the new one", () => {
+    const rope = { ropeType: "default", ropeTheta: 1e6, mropeSection: [24, 20, 20] };
+    const section = { mrope_section: [24, 20, 20] };
+    expect(configFromJson({ ...version4, rope_scaling: { type: "mrope", ...section } }).rope).toEqual(rope);
+    const parameters = { rope_type: "default", rope_theta: 1e6, ...section, mrope_interleaved: true };
+    expect(configFromJson({ ...version5, rope_parameters: parameters }).rope).toEqual({
+      ...rope,
+      mropeInterleaved: true,
     });
   });
 
@@ -96,7 +137,14 @@ describe("configFromJson", () => {
     ["two thetas", { rope_parameters: { rope_type: "default", rope_theta: 1e4 } }, "rope_theta must be the same"],
     ["two RoPE types", { rope_scaling: { rope_type: "yarn", type: "linear" } }, "rope_type and type mean the same"],
     ["no RoPE type", { rope_scaling: { factor: 4 } }, "rope_type must be one of"],
-    ["unknown RoPE type", { rope_scaling: { type: "dynamic", factor: 4 } }, "rope_type must be one of"],
+    ["unknown RoPE type", { rope_scaling: { type: "ntk", factor: 4 } }, "rope_type must be one of"],
+    ["multimodal RoPE without sections", { rope_scaling: { type: "mrope" } }, "mrope_section must be given"],
+    [
+      "two original contexts",
+      { rope_scaling: longScaling, original_max_position_embeddings: 1000 },
+      "original_max_position_embeddings must be the same",
+    ],
+    ["missing list", { rope_scaling: { ...longScaling, long_factor: null } }, "long_factor must be given"],
     [
       "missing RoPE field",
       { rope_scaling: { type: "yarn", factor: 4 } },
@@ -141,7 +189,8 @@ describe("configToJson", () => {
   it("gives back the config it was made from", () => {
     fc.assert(
       fc.property(configs, (config) => {
-        expect(configFromJson(JSON.stringify(configToJson(config)))).toEqual(config);
+        for (const transformers of [4, 5] as const)
+          expect(configFromJson(JSON.stringify(configToJson(config, { transformers })))).toEqual(config);
       }),
     );
   });
@@ -166,6 +215,12 @@ describe("configToJson", () => {
     });
     expect(json).not.toHaveProperty("num_experts");
     expect(json).not.toHaveProperty("rope_parameters");
+  });
+
+  it("writes the names of transformers 5 on request", () => {
+    const json = configToJson(presets["qwen3-30b-a3b"], { transformers: 5 });
+    expect(json).toMatchObject({ num_local_experts: 128, rope_parameters: version5.rope_parameters });
+    for (const old of ["num_experts", "rope_theta", "rope_scaling"]) expect(json).not.toHaveProperty(old);
   });
 
   it("refuses a broken config", () => {
@@ -206,7 +261,7 @@ const configs: fc.Arbitrary<Qwen3Config> = fc
     slides: fc.option(fc.array(fc.boolean(), { minLength: 6, maxLength: 6 })),
     theta: fc.double({ min: 1.5, max: 1e8, noNaN: true }),
     factor: fc.double({ min: 1, max: 64, noNaN: true }),
-    rope: fc.constantFrom("default", "linear", "yarn", "yarn, all fields", "llama3"),
+    rope: fc.constantFrom("default", "linear", "dynamic", "yarn", "yarn, all fields", "longrope", "llama3", "proportional", "mrope"), // prettier-ignore
     eos: fc.option(fc.oneof(fc.constant(0), fc.constant([0]))),
   })
   .map((drawn): Qwen3Config => {
@@ -217,7 +272,7 @@ const configs: fc.Arbitrary<Qwen3Config> = fc
       ...{ vocabSize, hiddenSize, intermediateSize, numHiddenLayers: layers, headDim: 2 * drawn.half },
       ...{ numAttentionHeads: heads[0] * heads[1], numKeyValueHeads: heads[0], maxPositionEmbeddings: context },
       ...{ rmsNormEps: floats[0], initializerRange: floats[1], tieWordEmbeddings: flags[0], attentionBias: flags[1] },
-      rope: ropeOf(drawn.rope, { ropeTheta: drawn.theta, factor: drawn.factor }, context),
+      rope: ropeOf(drawn.rope, { ropeTheta: drawn.theta, factor: drawn.factor }, context, drawn.half),
       ...(window !== null && { slidingWindow: window }),
       ...(slides !== null && { layerTypes: slides.slice(0, layers).map(type) }),
       ...(drawn.eos !== null && { eosTokenId: drawn.eos, padTokenId: 0 }),
@@ -231,10 +286,23 @@ const configs: fc.Arbitrary<Qwen3Config> = fc
     };
   });
 
-function ropeOf(type: string, base: { ropeTheta: number; factor: number }, context: number): RopeOptions {
+function ropeOf(
+  type: string,
+  base: { ropeTheta: number; factor: number },
+  context: number,
+  pairs: number,
+): RopeOptions {
   const yarn = { ...base, ropeType: "yarn", originalMaxPositionEmbeddings: context } as const;
   if (type === "linear") return { ...base, ropeType: "linear" };
   if (type === "yarn") return yarn;
+  if (type === "dynamic" && pairs > 1) return { ...base, ropeType: "dynamic", maxPositionEmbeddings: context };
+  if (type === "longrope") {
+    const [shortFactor, longFactor] = [1, 2].map((divisor) => Array<number>(pairs).fill(divisor));
+    return { ...yarn, ropeType: "longrope", originalMaxPositionEmbeddings: 2, shortFactor, longFactor };
+  }
+  if (type === "proportional") return { ...base, ropeType: "proportional", partialRotaryFactor: 0.25 };
+  if (type === "mrope")
+    return { ...yarn, mropeSection: [pairs - 1, 0, 1], ...(context % 2 && { mropeInterleaved: true }) };
   if (type === "llama3") return { ...yarn, ropeType: "llama3", lowFreqFactor: 1, highFreqFactor: 4 };
   if (type === "default") return { ropeType: "default", ropeTheta: base.ropeTheta };
   const ramp = { betaFast: 16, betaSlow: 2, truncate: false };

@@ -1,7 +1,7 @@
 // A recorded decode step gives the bits of the forward pass on every backend, through growth, truncation and other users of the model, and leaves
 // nothing behind.
 import {
-  CapacityError, DecodeStep, generate, IndexError, observe, Qwen3, Random, scope, ShapeError, topK, type Backend, type DenseCache, type KVCache,
+  CapacityError, DecodeStep, generate, IndexError, observe, Qwen3, Random, scope, sequencePositions, ShapeError, topK, type Backend, type DenseCache, type KVCache,
   type Tensor,
 } from "qwen-blocks"; // prettier-ignore
 import { cpu } from "qwen-blocks/cpu";
@@ -91,6 +91,40 @@ describe.each(availableBackends)("on $name", ({ open }) => {
     for (const [i, ids] of tokens.entries()) {
       if (i === 6) for (const { selfAttn } of own.layers) selfAttn.rope.table(5000);
       expect(await bits(step.run(ids))).toEqual(expected[i]);
+    }
+  });
+
+  test("positions may be given: text that goes on after an image, recorded once", async () => {
+    const rope = { ropeType: "default", ropeTheta: 100, mropeSection: [1, 1, 0] } as const;
+    const own = new Qwen3(livelyWeights(backend, 3), { ...config, rope });
+    using cache = own.makeCache({ maxLength: 20 });
+    using twin = own.makeCache({ maxLength: 20 });
+    const image = { ...sequencePositions(1, 4), places: Int32Array.of(0, 0, 0, 2, 0, 1, 1, 2, 0, 0, 1, 2) };
+    for (const each of [cache, twin]) own.forward([[1, 2, 3, 4]], { cache: each, positions: image }).dispose();
+    let recorded = 0;
+    using step = new DecodeStep(own, cache, (logits) => (recorded++, logits));
+    for (const [i, ids] of text(1, 6).entries()) {
+      const positions = sequencePositions(1, 1, { start: [4 + i], ropeDelta: [-1] });
+      using expected = own.forward([ids], { cache: twin, positions });
+      expect(await bits(step.run(ids, positions)), `token ${i}`).toEqual(await bits(expected));
+    }
+    expect(recorded).toBe(1);
+  });
+
+  test("a rule that depends on the length takes the cache's, whatever passes come between", async () => {
+    const rope = { ropeType: "dynamic", ropeTheta: 100, factor: 4, maxPositionEmbeddings: 8 } as const;
+    const own = new Qwen3(livelyWeights(backend, 3), { ...config, rope, maxPositionEmbeddings: 8 });
+    using cache = own.makeCache({ maxLength: 12 });
+    using twin = own.makeCache({ maxLength: 12 });
+    using longer = own.makeCache({ maxLength: 40 });
+    using step = new DecodeStep(own, cache, (logits) => logits);
+    for (const [i, ids] of text(1, 12).entries()) {
+      own.forward([[1]]).dispose(); // makes the table of short texts, in place of the cache's
+      const found = await bits(step.run(ids));
+      using expected = own.forward([ids], { cache: twin });
+      using other = own.forward([ids], { cache: longer });
+      expect(found, `token ${i}`).toEqual(await bits(expected));
+      if (i > 0) expect(found).not.toEqual(await bits(other));
     }
   });
 

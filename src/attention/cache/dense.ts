@@ -7,7 +7,8 @@ import { writeSlice } from "../../ops/write-slice.js";
 import { tensor } from "../../tensor/create.js";
 import { keep, scope } from "../../tensor/scope.js";
 import type { Tensor } from "../../tensor/tensor.js";
-import { checkPositions, lengthOf, type Positions, type Step } from "../positions.js";
+import { checkPositions, type Positions, type Step } from "../positions.js";
+import { turnRows } from "../rope/turn-rows.js";
 import { HeldTokens } from "./held-tokens.js";
 import type { KVCache, Pool } from "./kv-cache.js";
 import { Slots } from "./slots.js";
@@ -62,15 +63,18 @@ export class DenseCache implements KVCache {
     this.#makeRoomFor(next);
     const lengths = this.lengths;
     try {
-      const tables = this.#tables(next, lengths);
+      const { rows, length: reached, places } = turnRows(next.position, next.places);
+      const tables = { rows, ...this.#tables(next, lengths) };
       const keys = this.#held.keys(this.#capacity);
-      const reached = lengthOf(next);
-      if (before?.keys === keys && sameShape(before.rows.shape, next.shape) && reached <= before.length) {
+      const fits = before && sameShape(before.rows.shape, next.shape) && reached <= before.length;
+      // Places of their own have a table of their own, which a recording cannot change.
+      if (fits && before.keys === keys && !places && !before.places) {
         for (const name of stepTables) before[name].write(tables[name]);
         return before;
       }
       // Room for all that the pools can hold, so that steps to come fit as well.
-      return { ...this.#upload(tables, next.shape), keys, length: Math.max(reached, this.#capacity) };
+      const length = Math.max(reached, this.#capacity);
+      return { ...this.#upload(tables, next.shape), keys, length, maxLength: this.maxLength, places };
     } catch (error) {
       lengths.forEach((length, row) => this.#held.truncate(row, length));
       throw error;
@@ -118,7 +122,7 @@ export class DenseCache implements KVCache {
   }
 
   /** Gives each token a slot. */
-  #tables(next: Positions, lengths: readonly number[]): Tables {
+  #tables(next: Positions, lengths: readonly number[]): Omit<Tables, "rows"> {
     const [batch, tokens] = next.shape;
     const slots = new Int32Array(batch * tokens).fill(-1);
     const queries = new Int32Array(batch * tokens * 4).fill(-1);
@@ -132,10 +136,10 @@ export class DenseCache implements KVCache {
         queries.set([next.position[i], next.segment[i], ...this.#held.rangeOf(row, lengths[row] + n)], 4 * i);
       });
     }
-    return { rows: next.position, slots, queries };
+    return { slots, queries };
   }
 
-  #upload({ rows, slots, queries }: Tables, shape: Shape): Omit<Step, "keys" | "length"> {
+  #upload({ rows, slots, queries }: Tables, shape: Shape): Pick<Step, keyof Tables> {
     return scope(() => ({
       rows: tensor(this.#backend, rows, shape),
       slots: tensor(this.#backend, slots, shape),

@@ -19,7 +19,7 @@ export function yarnFrequencies(headDim: number, options: YarnRopeOptions): Rope
   const inverseFrequencies = wavelengths(headDim, options).map((wavelength, i) => {
     const kept = f32(1 / wavelength);
     const interpolated = f32(1 / f32(f32(options.factor) * wavelength));
-    const ramp = Math.min(Math.max(f32(f32(i - low) / f32(high - low)), 0), 1);
+    const ramp = Math.min(Math.max(f32(f32(i - f32(low)) / f32(high - low)), 0), 1);
     const keep = f32(1 - ramp);
     return f32(interpolated * f32(1 - keep)) + f32(kept * keep);
   });
