@@ -3,9 +3,8 @@ import { isPackedView, type Matrix, type View } from "../../core/view.js";
 import type { DType } from "../../core/dtype.js";
 import type { Activations } from "../backend.js";
 import { quantizedRows, roundedRows } from "./activations.js";
-import { byteDot, bytesReader } from "./byte-codes.js";
 import type { Engine } from "./engine.js";
-import { hasScales, packedReads, quadDecoder, quadReader, scaleReader } from "./packed.js";
+import { hasScales, packedReads } from "./packed.js";
 
 /** Left rows: numbers, or int8 codes with a scale per block, `x_codes` and `x_scales`. */
 export interface LeftRows {

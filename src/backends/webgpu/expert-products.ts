@@ -153,8 +153,9 @@ export function byColumns(
   width: number,
   make: (products: View, from: number) => void,
 ): void {
-  const fitting = Math.floor(MAX_WAITING / Math.max(1, slots) / TILE_COLUMNS) * TILE_COLUMNS;
-  const most = Math.min(width, Math.max(TILE_COLUMNS, fitting));
+  const fitting = Math.floor(MAX_WAITING / Math.max(1, slots));
+  const unit = fitting < TILE_COLUMNS ? 4 : TILE_COLUMNS;
+  const most = Math.min(width, Math.max(unit, fitting - (fitting % unit)));
   const memory = engine.scratch("f32", slots, most);
   for (let from = 0; from < width; from += most)
     make({ ...memory, shape: [slots, Math.min(most, width - from)] }, from);
