@@ -1,8 +1,9 @@
 // With s = 1 / sqrt(mean(x^2) + eps): dx = s * (w dy - x * s^2 * mean(w dy x)), dWeight = sum over rows of dy * x * s. The lanes of a row go on
 // to the next ones of a block and add up what these give to dWeight; the sums of all blocks are added in a second dispatch.
 import { rowsOf } from "../../../core/shape.js";
-import type { Kernels } from "../../backend.js";
+import { DECLINED, type Kernels } from "../../backend.js";
 import type { Engine } from "../engine.js";
+import { MAX_WINDOWS } from "../pipelines.js";
 import { dispatchRows, rowShaders, rowsPerGroup, type RowForm } from "../rows.js";
 import { reduce } from "./reduce.js";
 
@@ -58,18 +59,14 @@ export const rmsNormGrad =
     const { rows, width } = rowsOf(x.shape);
     if (dWeight === undefined) {
       if (dx) dispatchRows(engine, onlyX, { rows, width }, [x, weight, dy, dx], [rows, 1, eps]);
-      return;
+      return undefined;
     }
     const block = Math.max(1, Math.ceil(rows / (GROUPS * rowsPerGroup(width))));
     const blocks = Math.ceil(rows / block);
     const sums = engine.scratch("f32", blocks, width);
-    const outputs = dx ? [dx, sums] : [sums];
-    dispatchRows(
-      engine,
-      dx ? both : onlyWeight,
-      { rows: blocks, width },
-      [x, weight, dy, ...outputs],
-      [rows, block, eps],
-    );
+    const views = dx ? [x, weight, dy, dx, sums] : [x, weight, dy, sums];
+    if (engine.bindings(...views) > MAX_WINDOWS) return DECLINED;
+    dispatchRows(engine, dx ? both : onlyWeight, { rows: blocks, width }, views, [rows, block, eps]);
     reduce(engine)([sums], [{ ...dWeight, shape: [1, width] }], { op: "sum", axes: [0] });
+    return undefined;
   };
