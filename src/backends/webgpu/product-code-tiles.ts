@@ -6,7 +6,7 @@ import type { Engine } from "./engine.js";
 import { codeDots, packedReads, scaleReader } from "./packed.js";
 import { MAX_WINDOWS } from "./pipelines.js";
 import type { RowsProduct } from "./product-rows.js";
-import { perSum, QUADS, SIDE, STRIDE, tileShader, tilingOf } from "./product-tiles.js";
+import { QUADS, SIDE, STRIDE, tileShader, tilingOf } from "./product-tiles.js";
 import { variants, type Shader } from "./shader.js";
 
 /** `fn NAME_load(lane, first, block)` fills NAME_tile and NAME_scales with a block of each row, zeros past the last. */

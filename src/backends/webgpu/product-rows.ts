@@ -5,7 +5,6 @@ import { quantizedRows } from "./activations.js";
 import type { Engine } from "./engine.js";
 import { bitsOf, codeDots, hasScales, packedReads, quadDecoder, quadReader, scaleReader } from "./packed.js";
 import { variants, type Shader } from "./shader.js";
-import { reduction } from "./wgsl.js";
 
 /** With more rows tiles in workgroup memory are better, although they leave some lanes without work. */
 export const FEW_ROWS = 8;
@@ -108,6 +107,34 @@ interface Variant {
 const wayOf = ({ format, rounded, even, packedDot }: Variant): Way =>
   rounded ? byCodes(format, packedDot) : byNumbers(format, even);
 
+/**
+ * `parts`, in which each lane, or the first of each subgroup, lays its vector for each row of x, and `fn gathered(lane: u32) -> f32`: what
+ * they sum to, for lane 4 r + i component i of row r. All rows at once, because barriers cost more than memory.
+ */
+function gathering({ rows, lanes, subgroups }: Variant): string {
+  if (subgroups) {
+    return `
+var<workgroup> parts: array<vec4f, ${(lanes / 4) * rows}>; // a subgroup has at least four lanes
+fn gathered(lane: u32) -> f32 {
+  workgroupBarrier();
+  let at = lane / 4u % ${rows}u;
+  var sum = parts[at][lane % 4u];
+  for (var i = 1u; i < LANES / subgroup_lanes; i++) { sum += parts[i * ${rows}u + at][lane % 4u]; }
+  return sum;
+}`;
+  }
+  return `
+var<workgroup> parts: array<vec4f, ${lanes * rows}>;
+fn gathered(lane: u32) -> f32 {
+  for (var half = ${(lanes / 2) * rows}u; half >= ${rows}u; half /= 2u) {
+    workgroupBarrier();
+    for (var i = lane; i < half; i += LANES) { parts[i] += parts[i + half]; }
+  }
+  workgroupBarrier();
+  return parts[lane / 4u % ${rows}u][lane % 4u];
+}`;
+}
+
 const shaders = variants((key: string): Shader => {
   const variant = JSON.parse(key) as Variant;
   const { format, even, biased, lanes, subgroups } = variant;
@@ -133,18 +160,11 @@ const shaders = variants((key: string): Shader => {
     lanes,
     code: `
 ${way.functions}${hasScales(format) ? scaleReader("weight") : ""}
-${reduction("all_sum", lanes, { subgroups }, { type: "vec4f" })}
+${gathering(variant)}
 fn chunk_of(row: u32, at: u32) -> vec4u {
   var words = vec4u();
   ${even ? whole : guarded}
   return words;
-}
-fn put(lane: u32, row: u32, first: u32, sums: vec4f) {
-  let all = all_sum(lane, sums);
-  let out = first + lane;
-  if (lane < 4u && row < params.rows && out < params.outs) {
-    y_set(row * params.outs + out, all[lane]${biased ? " + bias_at(out)" : ""});
-  }
 }
 fn run(group: u32, lane: u32) {
   // Groups that read the same part of the weight are neighbours.
@@ -168,10 +188,21 @@ fn run(group: u32, lane: u32) {
       .join("\n    ")}
     ${rows.map((r) => `sums${r} += vec4f(part${r})${scales ? " * scales" : ""}${way.scale ? ` * ${way.scale(r)}` : ""};`).join(" ")}
   }
-  ${rows.map((r) => `put(lane, row + ${r}u, first, sums${r});`).join(" ")}
+  ${rows.map((r) => `${subgroups ? `let all${r} = subgroupAdd(sums${r}); if (subgroup_lane == 0u) { parts[lane / subgroup_lanes * ${variant.rows}u + ${r}u] = all${r}; }` : `parts[lane * ${variant.rows}u + ${r}u] = sums${r};`}`).join("\n  ")}
+  let y_row = row + lane / 4u;
+  let out = first + lane % 4u;
+  let sum = gathered(lane);
+  if (lane < ${4 * variant.rows}u && y_row < params.rows && out < params.outs) {
+    y_set(y_row * params.outs + out, sum${biased ? " + bias_at(out)" : ""});
+  }
 }`,
   };
 });
+
+function quantizedViews(engine: Engine, x: View, rows: number, width: number): readonly View[] {
+  const { codes, scales } = quantizedRows(engine, x, rows, width);
+  return [codes, scales];
+}
 
 /** y [rows, outs] = x W^T + bias; one dispatch, and one more where x is rounded. */
 export function fewRowsProduct(engine: Engine, product: RowsProduct): void {
@@ -192,7 +223,7 @@ export function fewRowsProduct(engine: Engine, product: RowsProduct): void {
     subgroups: engine.abilities.subgroups,
     packedDot: engine.abilities.packedDot,
   };
-  const operands = rounded ? Object.values(quantizedRows(engine, x, rows, width)) : [x];
+  const operands = rounded ? quantizedViews(engine, x, rows, width) : [x];
   engine.dispatch(
     shaders(JSON.stringify(variant)),
     [...operands, ...parts, ...(bias ? [bias] : []), y],

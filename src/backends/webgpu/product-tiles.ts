@@ -6,7 +6,7 @@ import { packedReads, quadDecoder, quadReader } from "./packed.js";
 import { MAX_WINDOWS } from "./pipelines.js";
 import { variants, type Shader } from "./shader.js";
 
-export const LANES = 64;
+const LANES = 64;
 /** Lanes stand in a square; each has the rows and columns at this distance from each other, so that neighbours read neighbours. */
 export const SIDE = 8;
 /** Vectors of the inner extent in a tile. Two are 32 bytes of each row, what a memory reads at least; more would take longer to compile. */
@@ -93,7 +93,7 @@ interface Steps {
 }
 
 /** The sums of a lane: for each row r of `tall` and each four h of `wide`. */
-export const perSum = (tall: number, wide: number, text: (r: number, h: number) => string): string =>
+const perSum = (tall: number, wide: number, text: (r: number, h: number) => string): string =>
   Array.from({ length: (tall * wide) / 4 }, (_, i) => text(Math.floor((4 * i) / wide), i % (wide / 4))).join("\n  ");
 
 /** A shader whose lanes have `tall` rows and `wide` columns each. */
