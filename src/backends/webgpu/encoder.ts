@@ -1,4 +1,5 @@
 // WGSL that packs rows of numbers, a word at a time: whoever makes a word looks at all the numbers that share its scale.
+
 /** Two numbers per word. */
 const pairs: Readonly<Record<string, string>> = {
   f16: "half_bits",
@@ -21,11 +22,7 @@ const blocks: Readonly<Record<string, BlockRule>> = {
   for (var i = first; i < end; i++) { most = max(most, abs(${name}_at(i))); }
   return most / 127.0;`,
     code: `
-  let scaled = value * inverse;
-  let magnitude = abs(scaled);
-  let whole = floor(magnitude);
-  let rounded = i32(min(whole + floor(2.0 * (magnitude - whole)), 127.0));
-  return bitcast<u32>(select(rounded, -rounded, scaled < 0.0)) & 0xffu;`,
+  return bitcast<u32>(q8_code(value, inverse)) & 0xffu;`,
   },
   q4_0: {
     bits: 4,
@@ -40,7 +37,7 @@ const blocks: Readonly<Record<string, BlockRule>> = {
 
 /**
  * `fn NAME_code_word(row: u32, word: u32, width: u32) -> u32`, and where the scheme has scales NAME_scale_word: words of a row that packs
- * `width` numbers of the f32 window NAME. They need `halfBits`.
+ * `width` numbers of the f32 window NAME. They need `halfBits` and `q8Code`.
  */
 export const encoder = (scheme: string, name: string): string =>
   scheme in pairs ? pairEncoder(pairs[scheme], name) : blockEncoder(blocks[scheme], name);

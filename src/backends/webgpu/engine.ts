@@ -126,7 +126,7 @@ export class Engine {
       throw new BackendError(
         `${shader.name}: operands must be ${paramNames(shader).join(", ")}, and at most ${SLOT / 4}`,
       );
-    const compiled = this.#pipelines.of(shader, bindings, access);
+    const compiled = this.#pipelines.of(this.#op, shader, bindings, access);
     const { at, view } = this.#sink.slot(compiled);
     view.setUint32(0, groups, true);
     windows.forEach(({ offset }, i) => view.setUint32(4 * (1 + i), offset, true));

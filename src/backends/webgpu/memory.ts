@@ -142,6 +142,7 @@ export class GpuMemory implements Memory {
     expectRange("read", own, offset, byteLength);
     const queue = this.#queue;
     const { device } = queue;
+    queue.expectAlive();
     this.reads++;
     queue.flush();
     const { faults } = own;

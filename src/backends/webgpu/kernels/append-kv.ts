@@ -8,7 +8,7 @@ import type { Engine } from "../engine.js";
 import { packedReads } from "../packed.js";
 import { MAX_WINDOWS } from "../pipelines.js";
 import { variants, type Shader } from "../shader.js";
-import { halfBits } from "../wgsl.js";
+import { halfBits, q8Code } from "../wgsl.js";
 
 const LANES = 256;
 
@@ -53,7 +53,7 @@ const shaders = variants((formats: string): Shader => {
     params,
     lanes: LANES,
     code: `
-${functions.length > 0 ? halfBits : ""}${functions.join("")}
+${functions.length > 0 ? halfBits + q8Code : ""}${functions.join("")}
 var<workgroup> overwritten: atomic<u32>;
 fn run(group: u32, lane: u32) {
   let slot = slots_at(group);

@@ -5,7 +5,7 @@ import { encoder } from "../encoder.js";
 import type { Engine } from "../engine.js";
 import { packedReads } from "../packed.js";
 import { variants, type Shader } from "../shader.js";
-import { halfBits } from "../wgsl.js";
+import { halfBits, q8Code } from "../wgsl.js";
 
 const LANES = 64;
 const shaders = variants((scheme: string): Shader => {
@@ -17,7 +17,7 @@ const shaders = variants((scheme: string): Shader => {
     params: { items: "u32", width: "u32", words: "u32", scale_words: "u32" },
     lanes: LANES,
     code: `
-${halfBits}${encoder(scheme, "x")}
+${halfBits}${q8Code}${encoder(scheme, "x")}
 fn run(group: u32, lane: u32) {
   let item = group * LANES + lane;
   if (item >= params.items) { return; }
