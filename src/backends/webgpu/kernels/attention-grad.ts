@@ -1,6 +1,5 @@
 // Gradients of attention by tiles, with the weights made again. First of each row the greatest score, the sum of the exponentials and dy . y;
 // then dq by tiles of rows, and dk and dv by tiles of key rows, whose sums by slot come last.
-import { sizeOf } from "../../../core/shape.js";
 import { isPackedView, type View } from "../../../core/view.js";
 import type { DType } from "../../../core/dtype.js";
 import { DECLINED, type AttentionAttrs, type Kernels } from "../../backend.js";
@@ -178,10 +177,11 @@ const shaders = variants((variant: string): Shader => {
   const [pass, size] = JSON.parse(variant) as readonly [Pass, number];
   const even = size % 4 === 0;
   const heads = readBy[pass];
-  const reads: Record<string, DType> = Object.assign({}, ...heads.map((name) => packedReads("f32", name)), tableReads);
+  const ofHeads = heads.map((name): Record<string, DType> => packedReads("f32", name));
+  const reads = ofHeads.reduce((all, one) => ({ ...all, ...one }), {});
   return {
     name: `attention-grad-${pass}`,
-    reads: pass === "rows" ? reads : { ...reads, rows: "f32" },
+    reads: { ...reads, ...tableReads, ...(pass !== "rows" && { rows: "f32" }) },
     writes: { result: "f32" },
     params: { ...attentionParams, tiles: "u32" },
     lanes: LANES,
