@@ -84,7 +84,7 @@ test(
     import { webgpu } from "qwen-blocks/webgpu";
     const backend = await webgpu();
     add(tensor(backend, [1]), 2);
-    setTimeout(() => process.exit(0), 100);`,
+    setTimeout(() => process.exit(0), 500);`,
     );
     expect(code).toBe(0);
   },
