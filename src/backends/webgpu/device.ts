@@ -12,6 +12,9 @@ export interface OpenDevice {
   readonly adapter: { readonly name: string; readonly fallback: boolean };
 }
 
+/** Dawn crashes where an entry point is collected before what came of it, so each one that gave a device lives as long as the program. */
+const entryPoints = new Set<GPU>();
+
 /** @param entryPoint of the caller @param wanted the optional features that may be used */
 export async function openDevice(
   given: GPUDevice | undefined,
@@ -26,6 +29,7 @@ export async function openDevice(
       "webgpu: navigator.gpu must exist, but this browser or page has none; use a browser with WebGPU and a secure page (https or localhost)",
     );
   }
+  entryPoints.add(entry);
   const adapter = await entry.requestAdapter({ powerPreference: "high-performance" });
   if (adapter === null) {
     throw new BackendError(

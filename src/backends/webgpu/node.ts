@@ -8,8 +8,12 @@ interface Dawn {
 /** Bundlers follow names that they can read; a page must not ask for a package of Node. */
 const packageName = "webgpu";
 
+/** One for all backends, since entry points are never given up. */
+let entry: GPU | undefined;
+
 /** @throws BackendError where the package is missing or cannot be loaded */
 export async function openDawn(): Promise<GPU> {
+  if (entry !== undefined) return entry;
   let dawn: Dawn;
   try {
     dawn = (await import(/* @vite-ignore */ /* webpackIgnore: true */ packageName)) as Dawn;
@@ -19,5 +23,5 @@ export async function openDawn(): Promise<GPU> {
       { cause },
     );
   }
-  return dawn.create([]);
+  return (entry ??= dawn.create([]));
 }
