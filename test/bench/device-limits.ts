@@ -3,6 +3,9 @@
 import { BackendError } from "qwen-blocks";
 import type { Limits } from "./limits.js";
 
+/** `GPUBufferUsage` of browsers, which Node lacks. */
+export const usage = { mapRead: 0x1, copySource: 0x4, copyTarget: 0x8, storage: 0x80, queryResolve: 0x200 } as const;
+
 const lanes = 256;
 const runs = 7;
 /** One measurement is repeated in a pass until it takes about so long. */
@@ -58,7 +61,7 @@ export async function measureDevice(gpu: GPU, { copiedBytes, groups }: DeviceSiz
   });
   try {
     const size = Math.floor(Math.min(copiedBytes, maxStorageBufferBindingSize, maxBufferSize) / 16) * 16;
-    const buffers = [size, size].map((size) => device.createBuffer({ size, usage: GPU_STORAGE }));
+    const buffers = [size, size].map((size) => device.createBuffer({ size, usage: usage.storage }));
     let copyRate = 0;
     for (const each of copies) {
       const seconds = await fastest(device, copyShader(each), buffers, Math.ceil(size / 16 / lanes / each));
@@ -87,10 +90,10 @@ async function fastest(
     entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
   });
   const querySet = device.createQuerySet({ type: "timestamp", count: 2 });
-  const resolved = device.createBuffer({ size: 16, usage: GPU_QUERY_RESOLVE | GPU_COPY_SRC });
+  const resolved = device.createBuffer({ size: 16, usage: usage.queryResolve | usage.copySource });
   const x = Math.min(groups, device.limits.maxComputeWorkgroupsPerDimension);
   const secondsOf = async (repetitions: number): Promise<number> => {
-    const staging = device.createBuffer({ size: 16, usage: GPU_MAP_READ | GPU_COPY_DST });
+    const staging = device.createBuffer({ size: 16, usage: usage.mapRead | usage.copyTarget });
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass({
       timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 },
@@ -114,10 +117,3 @@ async function fastest(
   for (let run = 0; run < runs; run++) best = Math.min(best, await secondsOf(repetitions));
   return best;
 }
-
-// `GPUBufferUsage` and its like are globals of browsers, which Node lacks.
-const GPU_MAP_READ = 0x1;
-const GPU_COPY_SRC = 0x4;
-const GPU_COPY_DST = 0x8;
-const GPU_STORAGE = 0x80;
-const GPU_QUERY_RESOLVE = 0x200;

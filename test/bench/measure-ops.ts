@@ -48,17 +48,32 @@ export async function measureOps(options: BenchOptions, print: (line: string) =>
   };
   print(`qwen-blocks ${facts.library}\nbackend   ${showFacts(facts.backend)}\nmachine   ${showFacts(facts.machine)}`);
   print(`limits    ${showRates(limits)}; operands: ${size}; medians of ${options.runs} runs by the device's clock\n`);
-  const results: OpReport[] = [];
-  for (const opCase of opCases(sizes[size])) {
-    if (results.at(-1)?.part !== opCase.part) print(heading(opCase.part));
-    const report = await measureOp(backend, opCase, limits, options.runs);
-    results.push(report);
-    print(row(report));
-  }
+  const results = await measureCases(backend, opCases(sizes[size]), { limits, runs: options.runs, print });
   return { ...facts, results };
 }
 
-const deviceSizes = {
+interface Measuring {
+  readonly limits: Limits;
+  readonly runs: number;
+  readonly print: (line: string) => void;
+}
+
+export async function measureCases(
+  backend: WebGpuBackend,
+  cases: readonly OpCase[],
+  { limits, runs, print }: Measuring,
+): Promise<OpReport[]> {
+  const results: OpReport[] = [];
+  for (const opCase of cases) {
+    if (results.at(-1)?.part !== opCase.part) print(heading(opCase.part));
+    const report = await measureOp(backend, opCase, limits, runs);
+    results.push(report);
+    print(row(report));
+  }
+  return results;
+}
+
+export const deviceSizes = {
   large: { copiedBytes: 2 ** 28, groups: 2 ** 14 },
   small: { copiedBytes: 2 ** 23, groups: 2 ** 6 },
 } as const;

@@ -82,7 +82,9 @@ function bandwidthCases(size: OpSizes): OpCase[] {
   ];
 }
 
-const packings: readonly (readonly [form: string, bits: number, activations: Activations])[] = [
+/** How a matrix is stored, in bits per number, and how the rows that it multiplies are rounded. */
+export type Packing = readonly [form: string, bits: number, activations: Activations];
+export const packings: readonly Packing[] = [
   ["f32", 32, "f32"],
   ["f16", 16, "f32"],
   ["bf16", 16, "f32"],
@@ -93,10 +95,10 @@ const packings: readonly (readonly [form: string, bits: number, activations: Act
 ];
 const named = (form: string, activations: Activations): string => (activations === "q8" ? `${form}, x as q8` : form);
 
-function linearCase(
+export function linearCase(
   part: string,
   size: OpSizes,
-  [form, bits, activations]: (typeof packings)[number],
+  [form, bits, activations]: Packing,
   shape: { readonly m: number; readonly n: number; readonly k: number },
 ): OpCase {
   const { m, n, k } = shape;
@@ -184,20 +186,16 @@ function rowCases(size: OpSizes): OpCase[] {
 }
 
 function attentionCases(size: OpSizes): OpCase[] {
-  const { tokens, held, heads, kvHeads, headDim } = size;
-  const attrs = { scale: headDim ** -0.5, causal: true, window: 0, sinks: 0, softcap: 0 };
-  const poolsOf = (w: DeviceWeights, slots: number): readonly [k: Tensor, v: Tensor] => [
-    w.plain([slots, kvHeads, headDim]),
-    w.plain([slots, kvHeads, headDim]),
-  ];
-  const shape = `heads ${heads}/${kvHeads} of ${headDim}`;
+  const { tokens, held, heads, headDim } = size;
+  const attrs = attentionAttrs(size);
+  const shape = headsOf(size);
   return [
     {
       ...{ part: "attention", name: `attention of ${tokens} tokens, ${shape}`, op: "attention", attrs },
       prepare(w, backend) {
         const { queries, keys } = stepWithoutCache(backend, sequencePositions(1, tokens));
         const q = w.plain([1, tokens, heads, headDim]);
-        const [k, v] = poolsOf(w, tokens);
+        const [k, v] = poolsOf(w, size, tokens);
         return [{ inputs: [q, k, v, queries, keys], run: () => [attention(q, k, v, queries, keys, attrs)] }];
       },
     },
@@ -206,39 +204,64 @@ function attentionCases(size: OpSizes): OpCase[] {
       prepare(w, backend) {
         const { queries, keys } = stepWithoutCache(backend, sequencePositions(1, tokens));
         const [q, dy] = [w.plain([1, tokens, heads, headDim]), w.plain([1, tokens, heads, headDim])];
-        const [k, v] = poolsOf(w, tokens);
+        const [k, v] = poolsOf(w, size, tokens);
         const y = attention(q, k, v, queries, keys, attrs);
         const inputs = [q, k, v, queries, keys, y, dy] as const;
         return [{ inputs, run: () => attentionGrad(...inputs, attrs, [true, true, true]) }];
       },
     },
-    ...[held / 8, held].map((slots): OpCase => ({
-      ...{ part: "attention", name: `attention of 1 token, ${slots} keys, ${shape}`, op: "attention", attrs },
-      prepare: (w, backend) =>
-        several(size, 8 * slots * kvHeads * headDim, () => {
-          const q = w.plain([1, 1, heads, headDim]);
-          const [k, v] = poolsOf(w, slots);
-          const queries = tensor(backend, Int32Array.of(slots - 1, 0, 0, slots), [1, 1, 4]);
-          const rows = Int32Array.from({ length: 3 * slots }, (_, i) => (i % 3 === 1 ? 0 : Math.floor(i / 3)));
-          const keys = tensor(backend, rows, [1, slots, 3]);
-          return { inputs: [q, k, v, queries, keys], run: () => [attention(q, k, v, queries, keys, attrs)] };
-        }),
-    })),
+    ...[held / 8, held].map((slots) => decodingCase(size, slots)),
   ];
 }
 
+/** Attention of one token over so many keys. */
+export function decodingCase(size: OpSizes, slots: number): OpCase {
+  const { heads, kvHeads, headDim } = size;
+  const attrs = attentionAttrs(size);
+  return {
+    ...{ part: "attention", name: `attention of 1 token, ${slots} keys, ${headsOf(size)}`, op: "attention", attrs },
+    prepare: (w, backend) =>
+      several(size, 8 * slots * kvHeads * headDim, () => {
+        const q = w.plain([1, 1, heads, headDim]);
+        const [k, v] = poolsOf(w, size, slots);
+        const queries = tensor(backend, Int32Array.of(slots - 1, 0, 0, slots), [1, 1, 4]);
+        const rows = Int32Array.from({ length: 3 * slots }, (_, i) => (i % 3 === 1 ? 0 : Math.floor(i / 3)));
+        const keys = tensor(backend, rows, [1, slots, 3]);
+        return { inputs: [q, k, v, queries, keys], run: () => [attention(q, k, v, queries, keys, attrs)] };
+      }),
+  };
+}
+
+function attentionAttrs({ headDim }: OpSizes) {
+  return { scale: headDim ** -0.5, causal: true, window: 0, sinks: 0, softcap: 0 };
+}
+
+function poolsOf(w: DeviceWeights, { kvHeads, headDim }: OpSizes, slots: number): readonly [k: Tensor, v: Tensor] {
+  return [w.plain([slots, kvHeads, headDim]), w.plain([slots, kvHeads, headDim])];
+}
+
+function headsOf({ heads, kvHeads, headDim }: OpSizes): string {
+  return `heads ${heads}/${kvHeads} of ${headDim}`;
+}
+
 function expertCases(size: OpSizes): OpCase[] {
-  const { rows, hidden, experts: numExperts, chosen, moeIntermediate } = size;
+  const { rows, experts, chosen } = size;
+  const options = { k: chosen, score: "softmax", normalize: true, scale: 1 } as const;
   const routing: OpCase = {
-    ...{ part: "experts", name: `route [${rows},${numExperts}] to ${chosen}`, op: "route" },
-    attrs: { k: chosen, score: "softmax", normalize: true, scale: 1 },
+    ...{ part: "experts", name: `route [${rows},${experts}] to ${chosen}`, op: "route", attrs: options },
     prepare(w) {
-      const logits = w.plain([rows, numExperts]);
-      const options = { k: chosen, score: "softmax", normalize: true } as const;
+      const logits = w.plain([rows, experts]);
       return [{ inputs: [logits, undefined], run: () => Object.values(route(logits, undefined, options)) }];
     },
   };
-  const mlp = (count: number, activations: Activations): OpCase => ({
+  const counts = [rows, 1];
+  return [routing, ...counts.flatMap((count) => [expertsCase(size, count, "f32"), expertsCase(size, count, "q8")])];
+}
+
+/** So many rows, each through experts of its own. */
+export function expertsCase(size: OpSizes, count: number, activations: Activations): OpCase {
+  const { hidden, experts: numExperts, chosen, moeIntermediate } = size;
+  return {
     ...{ part: "experts", op: "expertMlp", attrs: { activations } },
     name: `expertMlp ${count}x${hidden}, ${chosen} of ${numExperts} of ${moeIntermediate}, ${named("q4_0", activations)}`,
     prepare(w, backend, random) {
@@ -254,8 +277,7 @@ function expertCases(size: OpSizes): OpCase[] {
         return { inputs, run: () => [expertMlp(...inputs, { activations })] };
       });
     },
-  });
-  return [routing, mlp(rows, "f32"), mlp(rows, "q8"), mlp(1, "f32"), mlp(1, "q8")];
+  };
 }
 
 /** Different experts for each row. */

@@ -52,6 +52,10 @@ export async function openWebGpu(gpu?: GPU): Promise<WebGpuBackend> {
   return webgpu({ gpu: gpu ?? (await openDawn()) });
 }
 
+export function isWebGpu(backend: Backend): backend is WebGpuBackend {
+  return backend.name === "webgpu";
+}
+
 const models = new URL("models/", import.meta.url);
 
 /** Of a preset or a file under models/; nothing where `model` is neither. */
