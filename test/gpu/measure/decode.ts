@@ -12,9 +12,12 @@ import type { WebGpuBackend } from "qwen-blocks/webgpu";
 import type { Part, Print } from "./step.js";
 
 const preset = "qwen3-15b-a2b";
-const prompts = [32, 512] as const;
-const warmUp = 8;
-const profiled = 4;
+/** Tokens of prompts, for the whole model. */
+const prompts = { short: 32, long: 512 } as const;
+/** Tokens that are decoded before those that count. */
+const warmUp = 4;
+/** Tokens whose dispatches are timed. */
+const profiled = 2;
 
 export const decode: Part = async ({ scale, tokens, size }, print) => {
   const gpu = await openDawn();
@@ -34,8 +37,12 @@ export const decode: Part = async ({ scale, tokens, size }, print) => {
   for (const activations of ["q8", "f32"] as const) {
     setActivations(model, activations);
     print(`\nactivations ${activations}`);
-    for (const prompt of prompts) results.push(await prefill(model, activations, prompt, print));
-    results.push(await decoding(backend, model, activations, { tokens, bandwidth: limits.bandwidth, print }));
+    const [short, long] = Object.values(prompts).map((length) =>
+      promptOf(config, Math.max(4, Math.ceil(length * scale))),
+    );
+    for (const prompt of [short, long]) results.push(await prefill(model, activations, prompt, print));
+    const { bandwidth } = limits;
+    results.push(await decoding(backend, model, activations, { prompt: short, tokens, bandwidth, print }));
   }
   disposeAll(model);
   return { backend: backend.info, limits, scale, config, parameters: total, active, bytes, setup, results };
@@ -43,7 +50,9 @@ export const decode: Part = async ({ scale, tokens, size }, print) => {
 
 function scaled(scale: number): Qwen3Config {
   const config = presets[preset];
-  return scale === 1 ? config : scaleConfig(config, scale, { vocabSize: Math.ceil(config.vocabSize * scale) });
+  if (scale === 1) return config;
+  const vocabSize = Math.ceil(config.vocabSize * scale);
+  return scaleConfig(config, scale, { vocabSize, bosTokenId: undefined, eosTokenId: undefined });
 }
 
 /** Matrices are q4_0, routers and norms f32. */
@@ -57,13 +66,13 @@ function randomModel(backend: Backend, config: Qwen3Config): Qwen3 {
   return new Qwen3(weights, config);
 }
 
-function promptOf({ config }: Qwen3, length: number): Int32Array {
+function promptOf({ vocabSize }: Qwen3Config, length: number): Int32Array {
   const random = new Random(1);
-  return Int32Array.from({ length }, () => random.integer(config.vocabSize));
+  return Int32Array.from({ length }, () => random.integer(vocabSize));
 }
 
-async function prefill(model: Qwen3, activations: Activations, tokens: number, print: Print): Promise<object> {
-  const prompt = promptOf(model, tokens);
+async function prefill(model: Qwen3, activations: Activations, prompt: Int32Array, print: Print): Promise<object> {
+  const tokens = prompt.length;
   using cache = model.makeCache({ maxLength: tokens, capacity: tokens });
   const times: number[] = [];
   let finite = true;
@@ -86,6 +95,7 @@ async function prefill(model: Qwen3, activations: Activations, tokens: number, p
 }
 
 interface Decoding {
+  readonly prompt: Int32Array;
   readonly tokens: number;
   /** Of a copy, in bytes per second. */
   readonly bandwidth: number;
@@ -97,9 +107,8 @@ async function decoding(
   backend: WebGpuBackend,
   model: Qwen3,
   activations: Activations,
-  { tokens, bandwidth, print }: Decoding,
+  { prompt, tokens, bandwidth, print }: Decoding,
 ): Promise<object> {
-  const prompt = promptOf(model, prompts[0]);
   const maxLength = prompt.length + Math.max(tokens, warmUp) + 1;
   using cache = model.makeCache({ maxLength, capacity: maxLength });
   /** Milliseconds of each token behind the prompt's own, of which the first is recorded. */
