@@ -7,7 +7,11 @@ import type { Reporter, TestModule } from "vitest/node";
 const groups: Readonly<Record<string, string>> = {
   browser: "test/browser: the wasm backend in Chromium; npm run test:browser",
   relaxed: "test/relaxed: the wasm backend with relaxed SIMD; npx vitest run --mode relaxed, in Node 22 or newer",
+  gpu: "test/gpu: the webgpu backend in Node and in Chromium, on a GPU or an emulated one; npm run test:gpu",
 };
+
+/** What `availableBackends` decides the backends of; run alone, the gpu group is about webgpu there too. */
+const overBackends = ["test/laws/*.test.ts", "test/golden/*.test.ts", "test/models/decode-step.test.ts"];
 
 const defaultSeed = 20250807;
 const fcSeed = Number(process.env.FC_SEED ?? defaultSeed);
@@ -46,14 +50,17 @@ class Summary implements Reporter {
 
 export default defineConfig(({ mode }) => {
   const alone = mode in groups;
+  const gpu = mode === "gpu";
   return {
     resolve: { alias },
     test: {
-      include: [alone ? `test/${mode}/**/*.test.ts` : "test/**/*.test.ts"],
+      include: [alone ? `test/${mode}/*.test.ts` : "test/**/*.test.ts", ...(gpu ? overBackends : [])],
       exclude: alone ? [] : Object.keys(groups).map((name) => `test/${name}/**`),
-      globalSetup: ["test/assembly.ts"],
+      globalSetup: ["test/assembly.ts", ...(gpu ? ["test/gpu/adapter.ts"] : [])],
       setupFiles: ["test/setup.ts"],
-      provide: { fcSeed },
+      // One process for all files, and one file at a time: each brings a GPU, and an emulated one has every core.
+      ...(gpu ? { fileParallelism: false, isolate: false } : {}),
+      provide: { fcSeed, mode },
       testTimeout: 60_000,
       reporters: ["default", new Summary(alone ? [] : Object.values(groups)), ...(process.env.CI ? ["json"] : [])],
       outputFile: { json: `out/${alone ? `${mode}-` : ""}test-results.json` },

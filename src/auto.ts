@@ -3,7 +3,7 @@ import type { Backend } from "./backends/backend.js";
 import { BackendError } from "./core/errors.js";
 
 /** The backends of this version, best first. */
-export type BackendName = "wasm" | "cpu";
+export type BackendName = "webgpu" | "wasm" | "cpu";
 
 export interface Opened {
   readonly backend: Backend;
@@ -16,7 +16,17 @@ export interface OpenOptions {
   readonly prefer?: BackendName;
 }
 
-const openers: Readonly<Record<BackendName, () => Promise<Backend>>> = {
+/** @param named by the caller, who then gets it however slow it is */
+type Opener = (named: boolean) => Promise<Backend>;
+
+const openers: Readonly<Record<BackendName, Opener>> = {
+  webgpu: async (named) => {
+    const backend = await (await import("./backends/webgpu/index.js")).webgpu();
+    const { fallback } = backend.info;
+    if (fallback === undefined || named) return backend;
+    await backend[Symbol.asyncDispose]();
+    throw new BackendError(`webgpu: a GPU must compute, but ${fallback}; openBackend({ prefer: "webgpu" }) takes it`);
+  },
   wasm: async () => (await import("./backends/wasm/index.js")).wasm(),
   cpu: async () => (await import("./backends/cpu/index.js")).cpu(),
 };
@@ -31,7 +41,7 @@ export async function openBackend({ prefer }: OpenOptions = {}): Promise<Opened>
   const passedOver: { name: BackendName; reason: string }[] = [];
   for (const name of order) {
     try {
-      return { backend: await openers[name](), passedOver };
+      return { backend: await openers[name](name === prefer), passedOver };
     } catch (error) {
       passedOver.push({ name, reason: error instanceof Error ? error.message : String(error) });
     }

@@ -76,6 +76,7 @@ export { DenseCache, type DenseCacheOptions } from "./attention/cache/dense.js";
 export {
   DecoderBlock,
   type DecoderBlockContext,
+  type NormedStream,
   type DecoderBlockOptions,
   type FeedForward,
 } from "./models/decoder-block.js";

@@ -5,6 +5,8 @@ import { inject } from "vitest";
 declare module "vitest" {
   interface ProvidedContext {
     fcSeed: number;
+    /** Of the run: the group of tests that runs alone. */
+    mode: string;
   }
 }
 

@@ -28,6 +28,18 @@ export type DecoderBlockContext = AttentionContext & {
   readonly routings?: Map<number, Routing>;
 };
 
+/** The residual stream between two blocks, and its norm by the weights of the second one. */
+export interface NormedStream {
+  readonly x: Tensor;
+  readonly normed: Tensor;
+}
+
+interface Halves {
+  readonly sum: Tensor;
+  readonly output: Tensor;
+  readonly routing: Routing | undefined;
+}
+
 export class DecoderBlock {
   readonly inputLayernorm: RmsNorm;
   readonly selfAttn: Attention;
@@ -46,16 +58,42 @@ export class DecoderBlock {
    * @param x f32 [B, T, D] @returns f32 [B, T, D]
    */
   forward(x: Tensor, context: DecoderBlockContext): Tensor {
-    const { rowMask, routings } = context;
     const { y, routing } = scope(() => {
-      const attended = this.selfAttn.forward(this.inputLayernorm.forward(x), context);
-      const { weight, eps } = this.postAttentionLayernorm;
-      const { sum, y: normed } = addRmsNorm(attended, x, weight, eps);
-      const out = this.mlp.forward(normed, { rowMask });
-      const { output, routing } = out instanceof Tensor ? { output: out, routing: undefined } : out;
-      return { y: add(sum, output), routing: routings && routing };
+      const { sum, output, routing } = this.#halves(x, this.inputLayernorm.forward(x), context);
+      return { y: add(sum, output), routing };
     });
-    if (routing) routings?.set("layer" in context ? (context.layer ?? 0) : 0, routing);
+    note(routing, context);
     return y;
   }
+
+  /**
+   * The same, where the norms between blocks are part of the sums before them: one op where {@link forward} takes two.
+   * @param stream the block's input f32 [B, T, D], and what its first norm makes of that
+   * @param next the norm that comes after this block
+   * @returns the block's output, and what `next` makes of that
+   */
+  forwardNormed(stream: NormedStream, next: RmsNorm, context: DecoderBlockContext): NormedStream {
+    const { x, normed, routing } = scope(() => {
+      const { sum, output, routing } = this.#halves(stream.x, stream.normed, context);
+      const { sum: x, y: normed } = addRmsNorm(output, sum, next.weight, next.eps);
+      return { x, normed, routing };
+    });
+    note(routing, context);
+    return { x, normed };
+  }
+
+  /** Both halves, but for the last sum. */
+  #halves(x: Tensor, normed: Tensor, context: DecoderBlockContext): Halves {
+    const attended = this.selfAttn.forward(normed, context);
+    const { weight, eps } = this.postAttentionLayernorm;
+    const { sum, y } = addRmsNorm(attended, x, weight, eps);
+    const out = this.mlp.forward(y, { rowMask: context.rowMask });
+    if (out instanceof Tensor) return { sum, output: out, routing: undefined };
+    return { sum, output: out.output, routing: context.routings && out.routing };
+  }
+}
+
+/** Keeps a routing that somebody waits for. */
+function note(routing: Routing | undefined, context: DecoderBlockContext): void {
+  if (routing) context.routings?.set("layer" in context ? (context.layer ?? 0) : 0, routing);
 }

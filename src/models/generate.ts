@@ -82,12 +82,9 @@ async function prefill(
   let from = 0;
   for (; ids.length - from > prefillChunk; from += prefillChunk) {
     signal?.throwIfAborted();
-    const logits = model.forward([ids.slice(from, from + prefillChunk)], { cache, logits: "last" });
-    try {
-      await logits.data();
-    } finally {
-      logits.dispose();
-    }
+    using logits = model.forward([ids.slice(from, from + prefillChunk)], { cache, logits: "last" });
+    using first = logits.window([1], "f32", 0); // enough to wait for, where a row has the size of the vocabulary
+    await first.data();
   }
   return ids.slice(from);
 }

@@ -118,13 +118,17 @@ export class Qwen3 {
    * @returns logits f32 [B, T, V], or [B, N, V]
    */
   runStep(ids: Tensor, context: DecoderBlockContext, rows?: Tensor): Tensor {
-    let x = this.embedTokens.forward(ids); // [B, T, D]
+    const x = this.embedTokens.forward(ids); // [B, T, D]
+    const norms = [...this.layers.map(({ inputLayernorm }) => inputLayernorm), this.norm];
+    let stream = { x, normed: norms[0].forward(x) };
     this.layers.forEach((each, layer) => {
-      const y = each.forward(x, { ...context, layer });
-      x.dispose();
-      x = y;
+      const before = stream;
+      stream = each.forwardNormed(before, norms[layer + 1], { ...context, layer });
+      before.x.dispose();
+      before.normed.dispose();
     });
-    const last = this.norm.forward(rows ? gatherRows(reshape(x, [ids.size, x.shape[2]]), rows) : x);
+    const { normed } = stream;
+    const last = rows ? gatherRows(reshape(normed, [ids.size, normed.shape[2]]), rows) : normed;
     return this.lmHead ? this.lmHead.forward(last) : this.embedTokens.logits(last);
   }
 

@@ -4,7 +4,7 @@ import {
 } from "qwen-blocks"; // prettier-ignore
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { availableBackends } from "../available-backends.js";
+import { availableBackends, runs } from "../available-backends.js";
 import { normals } from "../tensor/numbers.js";
 import { expectSame, Tally, type Way } from "./expect-same.js";
 
@@ -128,7 +128,7 @@ describe.each(availableBackends)("$name", ({ open }) => {
         const steps = planned(actions);
         await expectSame(backend, { recomputed: recomputed(steps), lived: lived(steps, capacity) }, tally);
       }),
-      { numRuns: 30 },
+      { numRuns: runs(30) },
     );
     tally.expectMost();
   });

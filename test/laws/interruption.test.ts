@@ -4,7 +4,7 @@ import { disposeAll, generate, parameters, Qwen3, Random, type Backend } from "q
 import { AdamW, cosineSchedule, train, Trainer } from "qwen-blocks/train";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { availableBackends } from "../available-backends.js";
+import { availableBackends, runs } from "../available-backends.js";
 import { livelyWeights, tinyConfig } from "../models/tiny.js";
 import { expectNoLeak } from "../tensor/numbers.js";
 
@@ -70,7 +70,7 @@ describe.each(availableBackends)("$name", ({ open }) => {
           expect(taken - abortAt).toBeLessThanOrEqual(2);
         });
       }),
-      { numRuns: 4 },
+      { numRuns: runs(4) },
     );
   });
 

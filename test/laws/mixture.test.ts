@@ -6,7 +6,7 @@ import {
 import { oracle } from "qwen-blocks/testing";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { availableBackends } from "../available-backends.js";
+import { availableBackends, runs } from "../available-backends.js";
 import { normals } from "../tensor/numbers.js";
 import { expectSame, Tally, type Way } from "./expect-same.js";
 
@@ -81,7 +81,7 @@ describe.each(availableBackends)("$name", ({ open }) => {
     const draws = fc.array(fc.nat(), { minLength: 6, maxLength: 6 });
     await fc.assert(
       fc.asyncProperty(mixtures, draws, (mixture, by) => law(tally, mixture, by)),
-      { numRuns: 40 },
+      { numRuns: runs(40) },
     );
     tally.expectMost();
   }

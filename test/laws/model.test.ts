@@ -2,7 +2,7 @@
 import { disposeAll, Qwen3, reshape, sequencePositions, slice, type Backend, type Positions, type Qwen3Config, type Tensor } from "qwen-blocks"; // prettier-ignore
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { availableBackends } from "../available-backends.js";
+import { availableBackends, runs } from "../available-backends.js";
 import { livelyWeights } from "../models/tiny.js";
 import { configs } from "./drawn-configs.js";
 import { expectComposed, expectSame, Tally, type Way } from "./expect-same.js";
@@ -65,7 +65,7 @@ describe.each(availableBackends)("$name", ({ open }) => {
     const drawn = [configs, fc.nat(), text, text, fc.infiniteStream(fc.nat(9))] as const;
     await fc.assert(
       fc.asyncProperty(...drawn, (...values) => law(tally, ...values)),
-      { numRuns },
+      { numRuns: runs(numRuns) },
     );
     tally.expectMost();
     expect(backend.memory.usage().buffers).toBe(0);

@@ -6,7 +6,7 @@ import {
 import { schemes } from "qwen-blocks/quant";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, test } from "vitest";
-import { availableBackends } from "../available-backends.js";
+import { availableBackends, runs } from "../available-backends.js";
 import { livelyWeights } from "../models/tiny.js";
 import { configs } from "./drawn-configs.js";
 import { expectSame, Tally, type Way } from "./expect-same.js";
@@ -75,7 +75,7 @@ describe.each(availableBackends)("$name", ({ open }) => {
         const read = (...sizes: number[]): Way => readIn(sizes, ids, config, [kAs, vAs], seed);
         await expectSame(backend, { "at once": read(ids.length), pieces: read(...cuts), tokens: read(1) }, tally);
       }),
-      { numRuns: 20 },
+      { numRuns: runs(20) },
     );
     tally.expectMost();
   });

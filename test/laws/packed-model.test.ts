@@ -5,7 +5,7 @@ import {
 import { schemes, type Scheme } from "qwen-blocks/quant";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { availableBackends } from "../available-backends.js";
+import { availableBackends, runs } from "../available-backends.js";
 import { livelyWeights } from "../models/tiny.js";
 import { configs } from "./drawn-configs.js";
 import { expectSame, Tally, type Way } from "./expect-same.js";
@@ -65,7 +65,7 @@ describe.each(availableBackends)("$name", ({ open }) => {
         const decode: Store = (weight) => dequantize(quantize(weight, scheme));
         await expectSame(backend, { packed: stored(pack), decoded: stored(decode) }, tally);
       }),
-      { numRuns: 15 },
+      { numRuns: runs(15) },
     );
     tally.expectMost();
   });

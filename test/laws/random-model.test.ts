@@ -7,7 +7,7 @@ import { oracle, type Oracle } from "qwen-blocks/testing";
 import { nextTokenLoss } from "qwen-blocks/train";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, test } from "vitest";
-import { availableBackends } from "../available-backends.js";
+import { availableBackends, runs } from "../available-backends.js";
 import { configs } from "./drawn-configs.js";
 import { expectWithinBounds, Tally } from "./expect-same.js";
 import { forceRouting, judgeStages, modelOf, numbersOf, probed, type Pass } from "./stages.js";
@@ -79,7 +79,7 @@ describe.each(availableBackends)("$name", ({ open }) => {
         await judgeWhole(judge, pass, forward, backward);
         await judgeStages(judge, pass, targetsOf(judge, ids), byLayer);
       }),
-      { numRuns: 20 },
+      { numRuns: runs(20) },
     );
     for (const tally of [forward, backward, byLayer]) tally.expectMost();
   });

@@ -4,7 +4,7 @@ import { Attention, disposeAll, Rope, ropeFrequencies, tensor, weightsFrom, type
 import { oracle } from "qwen-blocks/testing";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, test } from "vitest";
-import { availableBackends } from "../available-backends.js";
+import { availableBackends, runs } from "../available-backends.js";
 import { normals, u } from "../tensor/numbers.js";
 import { expectSame, Tally, type Way } from "./expect-same.js";
 
@@ -72,7 +72,7 @@ describe.each(availableBackends)("$name", ({ open }) => {
         };
         await expectSame(backend, { near: attend(one, 0, ropeOn), far: attend(one, one.shift, ropeOn) }, tally, judge);
       }),
-      { numRuns: 30 },
+      { numRuns: runs(30) },
     );
     tally.expectMost();
   });

@@ -2,7 +2,7 @@
 // itself from what was noted, so that its bounds are those of one layer.
 import {
   add, div, gatherRows, keep, linear, MoELayer, mul, parameters, Qwen3, reshape, sequencePositions, softmax, stepWithoutCache, sum, tensor, valueAndGrad,
-  zeros, type Backend, type DecoderBlockContext, type Qwen3Config, type Router, type SchemeName, type Tensor,
+  zeros, type Backend, type DecoderBlock, type NormedStream, type Qwen3Config, type RmsNorm, type Router, type SchemeName, type Tensor,
 } from "qwen-blocks"; // prettier-ignore
 import { packModel } from "qwen-blocks/quant";
 import type { Oracle } from "qwen-blocks/testing";
@@ -32,25 +32,27 @@ export const probeName = (stage: number): string => `stage ${stage}`;
 
 /**
  * Adds a parameter of zeros to the residual stream before each layer and after the last: adding 0 is exact, and the parameter's gradient is
- * the stream's.
+ * the stream's. What the layer before made of the stream for the next norm is made anew from the sum.
  */
 export function probed(model: Qwen3, T: number): { readonly stages: Tensor[]; readonly probes: Map<string, Tensor> } {
-  const { hiddenSize } = model.config;
+  const { layers, norm, config } = model;
   const stages: Tensor[] = [];
   const probes = new Map<string, Tensor>();
-  for (const [i, block] of [...model.layers, model.norm].entries()) {
-    const probe = zeros(model.backend, [1, T, hiddenSize]);
-    probes.set(probeName(i), probe);
-    const forwardOf: (x: Tensor, context: DecoderBlockContext) => Tensor = block.forward;
-    const forward = (x: Tensor, context: DecoderBlockContext): Tensor => forwardOf.call(block, x, context);
-    Object.assign(block, {
-      forward(x: Tensor, context: DecoderBlockContext): Tensor {
-        const noted = keep(add(x, probe));
-        stages.push(noted);
-        return forward(noted, context);
-      },
-    });
-  }
+  const probe = (stage: number, x: Tensor, norm: RmsNorm): NormedStream => {
+    const noted = keep(add(x, probes.get(probeName(stage)) as Tensor));
+    stages.push(noted);
+    return { x: noted, normed: norm.forward(noted) };
+  };
+  for (let stage = 0; stage <= layers.length; stage++)
+    probes.set(probeName(stage), zeros(model.backend, [1, T, config.hiddenSize]));
+  layers.forEach((block, i) => {
+    const through: DecoderBlock["forwardNormed"] = block.forwardNormed;
+    const forwardNormed: DecoderBlock["forwardNormed"] = ({ x }, next, context) => {
+      const after = through.call(block, probe(i, x, block.inputLayernorm), next, context);
+      return i + 1 < layers.length ? after : probe(i + 1, after.x, norm);
+    };
+    Object.assign(block, { forwardNormed });
+  });
   return { stages, probes };
 }
 

@@ -1,6 +1,6 @@
 // One layer: two residual sums around attention and feed-forward, and the routing it hands out.
 import {
-  add, Attention, DecoderBlock, MoELayer, randomWeights, sequencePositions, SwigluMlp, TopKRouter, type Backend, type FeedForward,
+  add, Attention, DecoderBlock, MoELayer, randomWeights, RmsNorm, sequencePositions, SwigluMlp, TopKRouter, type Backend, type FeedForward,
   type Routing, type Tensor,
 } from "qwen-blocks"; // prettier-ignore
 import { cpu } from "qwen-blocks/cpu";
@@ -37,6 +37,22 @@ describe("DecoderBlock", () => {
     const expected = await numbers(add(middle, "output" in out ? out.output : out));
     // The fused sum and norm may round once less each: 4 roundings of numbers below 50.
     expectWithin(await numbers(block.forward(input, { positions })), expected, expected.map(() => 4 * u * 50)); // prettier-ignore
+  });
+
+  test.each([
+    ["dense", dense],
+    ["sparse", sparse],
+  ] as const)("%s: forwardNormed gives the bits of forward and of the next norm", async (_, make) => {
+    const block = make();
+    const next = new RmsNorm(randomWeights(backend, 9, { initializerRange: 0.5 }), { size: hiddenSize, rmsNormEps });
+    const input = x();
+    const before = usage(backend)[0];
+    const stream = block.forwardNormed({ x: input, normed: block.inputLayernorm.forward(input) }, next, { positions });
+    const y = block.forward(input, { positions });
+    const normed = next.forward(y);
+    expect(await numbers(stream.x)).toEqual(await numbers(y));
+    expect(await numbers(stream.normed)).toEqual(await numbers(normed));
+    expect(usage(backend)[0]).toBe(before + 5);
   });
 
   test("frees all but its result, with and without a routing", () => {

@@ -48,7 +48,7 @@ beforeAll(() => {
     symlinkSync(join(root, "node_modules", peer), join(temp, "node_modules", peer), "junction");
   bin("tsup", "--silent", "--out-dir", join(unpacked, "dist"));
   bin("tsc", "-p", "tsconfig.build.json", "--outDir", join(unpacked, "dist/types"));
-}, 60_000);
+}, 300_000);
 
 afterAll(() => rmSync(temp, { recursive: true, force: true }));
 
@@ -96,7 +96,9 @@ test("every entry works through import and through require", () => {
   }
 });
 
-test("the types compile for a consumer, declarations included", () => {
+/** With the DOM's types and without: none of WebGPU's are among them. */
+const libraries = { "the DOM": ["lib.dom.d.ts"], "no DOM": [] };
+test.each(Object.entries(libraries))("the types compile for a consumer with %s, declarations included", (_, dom) => {
   const uses = entries.map(
     ([subpath], i) => `import * as m${i} from "${nameOf(subpath)}";\nexport const n${i}: object = m${i};`,
   );
@@ -104,7 +106,7 @@ test("the types compile for a consumer, declarations included", () => {
   const options: ts.CompilerOptions = {
     module: ts.ModuleKind.NodeNext,
     target: ts.ScriptTarget.ES2022,
-    lib: ["lib.es2022.d.ts", "lib.dom.d.ts", "lib.esnext.disposable.d.ts"],
+    lib: ["lib.es2022.d.ts", "lib.esnext.disposable.d.ts", ...dom],
     types: [],
     skipDefaultLibCheck: true,
     strict: true,
@@ -115,6 +117,30 @@ test("the types compile for a consumer, declarations included", () => {
   expect(problems.map((p) => `${p.file?.fileName}: ${ts.flattenDiagnosticMessageText(p.messageText, "\n")}`)).toEqual(
     [],
   );
+});
+
+test("without the package webgpu, auto passes it over in Node and says what to install", () => {
+  const script = `
+    import { openBackend } from "qwen-blocks/auto";
+    const { backend, passedOver } = await openBackend();
+    console.log(JSON.stringify([backend.name, passedOver]));
+    await backend[Symbol.asyncDispose]();`;
+  writeFileSync(join(temp, "auto.mjs"), script);
+  const output = execFileSync(process.execPath, ["--no-warnings", "auto.mjs"], { cwd: temp, encoding: "utf8" });
+  const [name, passedOver] = JSON.parse(output) as [string, { name: string; reason: string }[]];
+  expect(name).toBe("wasm");
+  expect(passedOver).toHaveLength(1);
+  expect(passedOver[0].reason).toContain('the package "webgpu" must be installed');
+});
+
+test("only webgpu, and auto when it opens that, load shaders; nothing imports the package webgpu by a name to follow", () => {
+  for (const [subpath, { default: entry }] of entries) {
+    const { files, outside } = closure(entry);
+    const text = [...files].map((file) => readFileSync(join(unpacked, file), "utf8")).join("\n");
+    const dynamic = subpath === "./webgpu" || subpath === "./auto";
+    expect(/@compute|var<storage/.test(text), subpath).toBe(dynamic);
+    expect([...outside], subpath).not.toContain("webgpu");
+  }
 });
 
 test("no source module is in two chunks, so all entries share one scope stack", () => {

@@ -2,10 +2,11 @@
 import { BackendError } from "../../core/errors.js";
 import type { View } from "../../core/view.js";
 import { sizeOf } from "../../core/shape.js";
+import { Fault } from "./fault.js";
 import type { GpuMemory, GpuStorage } from "./memory.js";
 import type { Dispatch, Pipeline } from "./dispatch.js";
 import { MAX_WINDOWS, type Pipelines } from "./pipelines.js";
-import { SLOT } from "./queue.js";
+import { SLOT, type Queue } from "./queue.js";
 import { paramNames, usesVectors, type Binding, type Shader } from "./shader.js";
 import type { Chunk } from "./pool.js";
 
@@ -125,7 +126,7 @@ export class Engine {
       throw new BackendError(
         `${shader.name}: operands must be ${paramNames(shader).join(", ")}, and at most ${SLOT / 4}`,
       );
-    const compiled = this.#pipelines.of(shader, bindings, access);
+    const compiled = this.#pipelines.of(this.#op, shader, bindings, access);
     const { at, view } = this.#sink.slot(compiled);
     view.setUint32(0, groups, true);
     windows.forEach(({ offset }, i) => view.setUint32(4 * (1 + i), offset, true));
@@ -174,13 +175,13 @@ function gridOf(groups: number, most: number): readonly [number, number, number]
 
 /** Bind groups by what they bind. */
 export class BindGroups {
-  readonly #device: GPUDevice;
+  readonly #queue: Queue;
   readonly #pipelines: Pipelines;
   readonly #groups = new Map<string, GPUBindGroup>();
   readonly #keysOf = new Map<number, Set<string>>();
 
-  constructor(device: GPUDevice, pipelines: Pipelines) {
-    this.#device = device;
+  constructor(queue: Queue, pipelines: Pipelines) {
+    this.#queue = queue;
     this.#pipelines = pipelines;
   }
 
@@ -193,10 +194,14 @@ export class BindGroups {
       { buffer, offset: start, size },
       ...(rest > 0 ? [{ buffer, offset: start + size, size: rest }] : []),
     ]);
-    const group = this.#device.createBindGroup({
-      layout: this.#pipelines.layout(access),
-      entries: resources.map((resource, binding) => ({ binding, resource })),
-    });
+    const bind = (): GPUBindGroup =>
+      this.#queue.device.createBindGroup({
+        layout: this.#pipelines.layout(access),
+        entries: resources.map((resource, binding) => ({ binding, resource })),
+      });
+    // A buffer that was refused makes this an error too.
+    const doubtful = windows.some(({ chunk }) => chunk.granted.alive);
+    const group = doubtful ? this.#queue.attempt(new Fault(), "bind", bind) : bind();
     this.#groups.set(key, group);
     for (const { chunk } of windows) {
       const keys = this.#keysOf.get(chunk.id);

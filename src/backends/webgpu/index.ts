@@ -59,7 +59,7 @@ function backendOn({ device, features, borrowed, adapter, gpu }: OpenDevice): We
   const queue = new Queue(device);
   const memory = new GpuMemory(queue, maxBufferBytes);
   const pipelines = new Pipelines(queue, window / 4);
-  const groups = new BindGroups(device, pipelines);
+  const groups = new BindGroups(queue, pipelines);
   memory.onDestroy = (chunk) => groups.forget(chunk);
   const engine = new Engine({
     memory,

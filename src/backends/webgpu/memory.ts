@@ -47,8 +47,6 @@ export class GpuMemory implements Memory {
   onDestroy: (chunk: Chunk) => void = () => undefined;
   readonly #queue: Queue;
   readonly #pool: Pool;
-  /** Faults of buffers that the device has not granted yet. */
-  readonly #granting = new WeakMap<Chunk, Fault>();
   /** So far. */
   reads = 0;
   /** Buffers of the device, free ones included. */
@@ -64,7 +62,7 @@ export class GpuMemory implements Memory {
     this.#pool = new Pool(
       (size) => this.#make(size),
       (chunk) => this.#destroy(chunk),
-      MAX_IDLE_BYTES,
+      { maxBytes, maxIdleBytes: MAX_IDLE_BYTES },
     );
   }
 
@@ -94,31 +92,20 @@ export class GpuMemory implements Memory {
   /** A storage that is not counted, for the use of kernels. */
   take(byteLength: number): GpuStorage {
     const chunk = this.#pool.take(byteLength);
-    const granting = this.#granting.get(chunk);
-    return new GpuStorage(this, byteLength, chunk, granting?.alive ? [granting] : none);
+    return new GpuStorage(this, byteLength, chunk, chunk.granted.alive ? [chunk.granted] : none);
   }
 
   /** Gives back what {@link take} gave. */
   put(storage: GpuStorage): void {
-    if (this.#closed) return;
-    const chunk = storage.release();
-    // What the device may refuse is not for others.
-    if (this.#granting.get(chunk)?.error !== undefined) this.#destroy(chunk);
-    else this.#pool.put(chunk);
+    if (!this.#closed) this.#pool.put(storage.release());
   }
 
   #make(size: number): Chunk {
-    const fault = new Fault();
-    const buffer = this.#queue.attempt(fault, "alloc", () =>
-      this.#queue.device.createBuffer({
-        size: Math.min(size, this.#queue.device.limits.maxBufferSize),
-        usage: GPU_STORAGE | GPU_COPY_SRC | GPU_COPY_DST,
-      }),
-    );
-    const chunk: Chunk = { buffer, id: this.#made++, size, batch: 0 };
-    this.#granting.set(chunk, fault);
+    const granted = new Fault();
+    const usage = GPU_STORAGE | GPU_COPY_SRC | GPU_COPY_DST;
+    const buffer = this.#queue.attempt(granted, "alloc", () => this.#queue.device.createBuffer({ size, usage }));
     this.chunks++;
-    return chunk;
+    return { buffer, id: this.#made++, size, granted, batch: 0 };
   }
 
   #destroy(chunk: Chunk): void {
@@ -141,8 +128,12 @@ export class GpuMemory implements Memory {
     expectRange("write", own, offset, bytes.byteLength);
     if (bytes.byteLength === 0) return;
     const { chunk } = own;
-    if (chunk.batch === this.#queue.batch) this.#queue.flush();
-    this.#queue.device.queue.writeBuffer(chunk.buffer, offset, bytes as Uint8Array<ArrayBuffer>);
+    const queue = this.#queue;
+    if (chunk.batch === queue.batch) queue.flush();
+    const write = (): void => queue.device.queue.writeBuffer(chunk.buffer, offset, bytes as Uint8Array<ArrayBuffer>);
+    // A buffer that was refused makes this an error too.
+    if (chunk.granted.alive) queue.attempt(new Fault(), "write", write);
+    else write();
   }
 
   async read(storage: Storage, offset: number, byteLength: number): Promise<Uint8Array<ArrayBuffer>> {
@@ -150,38 +141,33 @@ export class GpuMemory implements Memory {
     const own = this.own("read", storage);
     expectRange("read", own, offset, byteLength);
     const queue = this.#queue;
-    queue.flush();
-    this.reads++;
-    const { faults } = own;
-    await queue.expectAlive();
-    if (byteLength === 0) {
-      await turn();
-      await queue.settled(faults);
-      return new Uint8Array(0);
-    }
     const { device } = queue;
-    const staging = device.createBuffer({ size: byteLength, usage: GPU_MAP_READ | GPU_COPY_DST });
-    const copying = new Fault();
-    const mapped = queue.attempt(copying, "read", () => {
+    queue.expectAlive();
+    this.reads++;
+    queue.flush();
+    const { faults } = own;
+    // Copied before anything is waited for: what is done to the storage from now on is not to be seen.
+    const staging = device.createBuffer({ size: Math.max(4, byteLength), usage: GPU_MAP_READ | GPU_COPY_DST });
+    const copied = new Fault();
+    const mapped = queue.attempt(copied, "read", () => {
       const encoder = device.createCommandEncoder();
       encoder.copyBufferToBuffer(own.chunk.buffer, offset, staging, 0, byteLength);
       device.queue.submit([encoder.finish()]);
-      return staging.mapAsync(GPU_MAP_READ_MODE);
+      return staging.mapAsync(MAP_READ);
     });
     try {
       const refused = await mapped.then(
         () => undefined,
         (cause: unknown) => ({ cause }),
       );
-      await queue.settled(faults);
-      await queue.settled([copying]);
+      await queue.settled([...faults, copied]);
       if (refused !== undefined) {
-        await turn(); // a device says that it is lost after its other promises
-        await queue.expectAlive();
+        await turn(); // a device says that it is lost after its other promises are settled
+        queue.expectAlive();
         this.expectOpen("read");
         throw new BackendError(`read: the device must hand ${byteLength} bytes over, but it did not`, refused);
       }
-      return new Uint8Array(staging.getMappedRange().slice(0));
+      return new Uint8Array(staging.getMappedRange().slice(0, byteLength));
     } finally {
       staging.destroy();
     }
@@ -206,4 +192,4 @@ export class GpuMemory implements Memory {
 }
 
 /** `GPUMapMode.READ` */
-const GPU_MAP_READ_MODE = 1;
+const MAP_READ = 1;

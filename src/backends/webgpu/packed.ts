@@ -1,34 +1,85 @@
-// WGSL that reads packed numbers: rows begin on words, codes lie from the lowest bit up, and blocks of 32 have an f16 scale.
+// WGSL that reads packed numbers: rows begin on words, codes lie from the lowest bit up, and blocks of 32 have an f16 scale. Plain f32 numbers
+// count as a format too, whose codes are their bits.
 import type { DType } from "../../core/dtype.js";
 
-const words = (width: string, bits: number): string => `(${width} * ${bits}u + 31u) / 32u`;
+/** Bits of a code. Formats of fewer than 16 have scales. */
+const codeBits: Readonly<Record<string, number>> = { f32: 32, f16: 16, bf16: 16, q8_0: 8, q4_0: 4 };
 
-/** The bindings of a packed operand's parts. */
-export function packedReads(scheme: string, name: string): Record<string, DType> {
-  return scheme === "f16" || scheme === "bf16"
-    ? { [`${name}_codes`]: "u32" }
-    : { [`${name}_codes`]: "u32", [`${name}_scales`]: "u32" };
+export const bitsOf = (format: string): number => codeBits[format];
+export const hasScales = (format: string): boolean => bitsOf(format) < 16;
+
+/** Words of a row of `width` numbers, in WGSL; nothing here overflows where bits are counted in words. */
+const rowWords = (format: string): string => {
+  const perWord = 32 / bitsOf(format);
+  return perWord === 1 ? "width" : `((width + ${perWord - 1}u) / ${perWord}u)`;
+};
+
+/** The bindings of an operand's parts. */
+export function packedReads(format: string, name: string): Record<string, DType> {
+  return hasScales(format) ? { [`${name}_codes`]: "u32", [`${name}_scales`]: "u32" } : { [`${name}_codes`]: "u32" };
 }
+
+/** `fn NAME_scale(row: u32, column: u32, width: u32) -> f32`: the scale of the block that a number lies in. */
+export const scaleReader = (name: string): string => `
+fn ${name}_scale(row: u32, column: u32, width: u32) -> f32 {
+  let block = column / 32u;
+  return unpack2x16float(${name}_scales_at(row * ((width + 63u) / 64u) + block / 2u))[block % 2u];
+}`;
 
 /** `fn NAME_number(row: u32, column: u32, width: u32) -> f32`, where rows are `width` numbers long. */
 export function decoder(scheme: string, name: string): string {
-  const half = (part: string, at: string, inRow: string): string =>
-    `unpack2x16float(${name}_${part}_at(row * (${words(inRow, 16)}) + ${at} / 2u))[${at} % 2u]`;
-  const bodies: Readonly<Record<string, string>> = {
-    f16: `return ${half("codes", "column", "width")};`,
-    bf16: `
-  let word = ${name}_codes_at(row * (${words("width", 16)}) + column / 2u);
-  return bitcast<f32>(select(word << 16u, word & 0xffff0000u, column % 2u == 1u));`,
-    q8_0: `
-  let word = ${name}_codes_at(row * (${words("width", 8)}) + column / 4u);
-  let code = extractBits(bitcast<i32>(word), column % 4u * 8u, 8u);
-  return f32(code) * ${half("scales", "(column / 32u)", "((width + 31u) / 32u)")};`,
-    q4_0: `
-  let word = ${name}_codes_at(row * (${words("width", 4)}) + column / 8u);
-  let code = i32(extractBits(word, column % 8u * 4u, 4u)) - 8;
-  return f32(code) * ${half("scales", "(column / 32u)", "((width + 31u) / 32u)")};`,
+  const perWord = 32 / bitsOf(scheme);
+  const numbers: Readonly<Record<string, string>> = {
+    f16: `unpack2x16float(word)[column % 2u]`,
+    bf16: `bitcast<f32>(select(word << 16u, word & 0xffff0000u, column % 2u == 1u))`,
+    q8_0: `f32(extractBits(bitcast<i32>(word), column % 4u * 8u, 8u)) * ${name}_scale(row, column, width)`,
+    q4_0: `f32(i32(extractBits(word, column % 8u * 4u, 4u)) - 8) * ${name}_scale(row, column, width)`,
   };
-  return `
-fn ${name}_number(row: u32, column: u32, width: u32) -> f32 {${bodies[scheme]}
+  return `${hasScales(scheme) ? scaleReader(name) : ""}
+fn ${name}_number(row: u32, column: u32, width: u32) -> f32 {
+  let word = ${name}_codes_at(row * ${rowWords(scheme)} + column / ${perWord}u);
+  return ${numbers[scheme]};
+}`;
+}
+
+/** `fn quad_of(word: u32, next: u32) -> vec4f`: four numbers, before any scale, from where their codes begin; two words hold them at most. */
+export function quadDecoder(format: string): string {
+  const quads: Readonly<Record<string, string>> = {
+    f16: "vec4f(unpack2x16float(word), unpack2x16float(next))",
+    bf16: "bitcast<vec4f>(vec4u(word << 16u, word & 0xffff0000u, next << 16u, next & 0xffff0000u))",
+    q8_0: "vec4f(bitcast<vec4i>(vec4u(word) << vec4u(24u, 16u, 8u, 0u)) >> vec4u(24u))",
+    q4_0: "vec4f(vec4i((vec4u(word) >> vec4u(0u, 4u, 8u, 12u)) & vec4u(15u)) - 8)",
+  };
+  return format in quads ? `\nfn quad_of(word: u32, next: u32) -> vec4f { return ${quads[format]}; }` : "";
+}
+
+/**
+ * `fn NAME_quad(row: u32, column: u32, width: u32) -> vec4f`: numbers column to column + 3, column a multiple of 4 below width. Those past
+ * the row's end stand for nothing, but are finite where the row is. It needs the {@link quadDecoder}.
+ * @param even whether rows of f32 are a multiple of 4 long
+ */
+export function quadReader(format: string, name: string, even: boolean): string {
+  const word = (at: string): string => `${name}_codes_at(${at})`;
+  const perWord = 32 / bitsOf(format);
+  const first = `let first = row * ${rowWords(format)} + column / ${perWord}u;`;
+  const scaled = `* ${name}_scale(row, column, width)`;
+  const bodies: Readonly<Record<string, string>> = {
+    2: `var next = 0u;
+  if (column + 2u < width) { next = ${word("first + 1u")}; }
+  return quad_of(${word("first")}, next);`,
+    4: `return quad_of(${word("first")}, 0u) ${scaled};`,
+    8: `return quad_of(${word("first")} >> (column % 8u * 4u), 0u) ${scaled};`,
+  };
+  const plain = even
+    ? `return bitcast<vec4f>(${name}_codes_vec(first));`
+    : `var quad = vec4u(${word("first")}, 0u, 0u, 0u);
+  if (column + 1u < width) { quad.y = ${word("first + 1u")}; }
+  if (column + 2u < width) { quad.z = ${word("first + 2u")}; }
+  if (column + 3u < width) { quad.w = ${word("first + 3u")}; }
+  return bitcast<vec4f>(quad);`;
+  return `${hasScales(format) ? scaleReader(name) : ""}
+fn ${name}_quad(row: u32, column: u32, width: u32) -> vec4f {
+  ${first}
+  ${format === "f32" ? plain : bodies[perWord]}
 }`;
 }

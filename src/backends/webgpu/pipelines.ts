@@ -41,17 +41,17 @@ export class Pipelines {
     return layout;
   }
 
-  /** The pipeline for a shader whose windows are bound like this. */
-  of(shader: Shader, bindings: readonly Binding[], access: string): Pipeline {
+  /** The pipeline for a shader whose windows are bound like this. @param op whose call it is; errors name the first one */
+  of(op: string, shader: Shader, bindings: readonly Binding[], access: string): Pipeline {
     let ways = this.#byShader.get(shader);
     if (ways === undefined) this.#byShader.set(shader, (ways = new Map<string, Pipeline>()));
     const key = bindings.map(({ paged, vectors }) => (paged ? 2 : 0) + (vectors ? 1 : 0)).join("");
     let found = ways.get(key);
-    if (found === undefined) ways.set(key, (found = this.#compile(shader, bindings, access)));
+    if (found === undefined) ways.set(key, (found = this.#compile(op, shader, bindings, access)));
     return found;
   }
 
-  #compile(shader: Shader, bindings: readonly Binding[], access: string): Pipeline {
+  #compile(op: string, shader: Shader, bindings: readonly Binding[], access: string): Pipeline {
     const source = sourceOf(shader, bindings, this.#page);
     const known = this.#bySource.get(source);
     if (known !== undefined) return known;
@@ -59,7 +59,7 @@ export class Pipelines {
     const fault = new Fault();
     const { pipeline } = this.#queue.attempt(
       fault,
-      shader.name,
+      op,
       () => {
         const module = device.createShaderModule({ label: shader.name, code: source });
         const layout = device.createPipelineLayout({
@@ -72,7 +72,7 @@ export class Pipelines {
         });
         return { pipeline, module };
       },
-      ({ module }) => explain(module, source),
+      ({ module }) => explain(shader.name, module, source),
     );
     const made: Pipeline = { pipeline, fault };
     this.#bySource.set(source, made);
@@ -81,9 +81,9 @@ export class Pipelines {
 }
 
 /** What the compiler says, and the text with its lines numbered. */
-async function explain(module: GPUShaderModule, source: string): Promise<string> {
+async function explain(name: string, module: GPUShaderModule, source: string): Promise<string> {
   const { messages } = await module.getCompilationInfo();
   const said = messages.map(({ type, lineNum, linePos, message }) => `${type} at ${lineNum}:${linePos}: ${message}`);
   const numbered = source.split("\n").map((line, i) => `${String(i + 1).padStart(4)}  ${line}`);
-  return `the shader must compile, but the device says:\n${said.join("\n") || "(nothing)"}\n${numbered.join("\n")}`;
+  return `the shader ${name} must compile, but the device says:\n${said.join("\n") || "(nothing)"}\n${numbered.join("\n")}`;
 }

@@ -1,12 +1,16 @@
 // Buffers of the device, kept for the next tensor of their size when they are free. The last one freed goes first, so that a step that runs
 // again gets the same buffers.
 
+import type { Fault } from "./fault.js";
+
 /** A buffer with what its users must know about it. */
 export interface Chunk {
   readonly buffer: GPUBuffer;
   /** Names it in the keys of bind groups. */
   readonly id: number;
   readonly size: number;
+  /** Whether the device had the memory. */
+  readonly granted: Fault;
   /** The batch of dispatches that used it last. */
   batch: number;
 }
@@ -15,13 +19,19 @@ export class Pool {
   readonly #idle = new Map<number, Chunk[]>();
   readonly #make: (size: number) => Chunk;
   readonly #destroy: (chunk: Chunk) => void;
+  readonly #maxBytes: number;
   readonly #maxIdleBytes: number;
   #idleBytes = 0;
 
-  /** @param maxIdleBytes free buffers beyond this are destroyed */
-  constructor(make: (size: number) => Chunk, destroy: (chunk: Chunk) => void, maxIdleBytes: number) {
+  /** @param maxBytes the largest buffer, a multiple of 256 @param maxIdleBytes free buffers beyond this are destroyed */
+  constructor(
+    make: (size: number) => Chunk,
+    destroy: (chunk: Chunk) => void,
+    { maxBytes, maxIdleBytes }: { readonly maxBytes: number; readonly maxIdleBytes: number },
+  ) {
     this.#make = make;
     this.#destroy = destroy;
+    this.#maxBytes = maxBytes;
     this.#maxIdleBytes = maxIdleBytes;
   }
 
@@ -32,15 +42,17 @@ export class Pool {
 
   /** A buffer of at least so many bytes. */
   take(byteLength: number): Chunk {
-    const size = sizeClass(byteLength);
+    const size = Math.min(sizeClass(byteLength), this.#maxBytes);
     const chunk = this.#idle.get(size)?.pop();
     if (chunk === undefined) return this.#make(size);
     this.#idleBytes -= size;
-    return chunk;
+    if (chunk.granted.error === undefined) return chunk;
+    this.#destroy(chunk);
+    return this.take(byteLength);
   }
 
   put(chunk: Chunk): void {
-    if (this.#idleBytes + chunk.size > this.#maxIdleBytes) {
+    if (this.#idleBytes + chunk.size > this.#maxIdleBytes || chunk.granted.error !== undefined) {
       this.#destroy(chunk);
       return;
     }

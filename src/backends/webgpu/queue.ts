@@ -1,5 +1,6 @@
 // Work for the device, in batches: dispatches are noted down and encoded together, into one pass, at a number of them or when someone reads.
 import { BackendError, DeviceLostError, OutOfMemoryError } from "../../core/errors.js";
+import { turn } from "../turn.js";
 import { Fault, union } from "./fault.js";
 import type { Dispatch, Pipeline } from "./dispatch.js";
 
@@ -58,11 +59,6 @@ export class Queue {
     });
   }
 
-  /** Why nothing is computed any more. */
-  get lost(): Error | undefined {
-    return this.#lost;
-  }
-
   /** Binds a buffer of parameters, of which each dispatch sees one slot. */
   bindParams(buffer: GPUBuffer): GPUBindGroup {
     return this.device.createBindGroup({
@@ -97,7 +93,8 @@ export class Queue {
 
   #note(dispatch: Dispatch): void {
     const { compiled, reads, writes } = dispatch;
-    const faults = union([compiled.fault, this.#fault], ...[...reads, ...writes].map((used) => used.faults));
+    // Causes first: a batch is refused for what its operands and shaders are.
+    const faults = union(...[...reads, ...writes].map((used) => used.faults), [compiled.fault], [this.#fault]);
     for (const { chunk } of reads) chunk.batch = this.batch;
     for (const used of writes) {
       used.chunk.batch = this.batch;
@@ -112,13 +109,15 @@ export class Queue {
     const dispatches = this.#pending.splice(0);
     const { device } = this;
     if (dispatches.length > 0 && this.#lost === undefined) {
-      this.attempt(this.#fault, "submit", () => {
+      const submit = (): void => {
         if (this.#used > 0) device.queue.writeBuffer(this.#params, 0, this.#slots, 0, this.#used * SLOT);
         const encoder = device.createCommandEncoder();
         this.#encode(encoder, dispatches);
         device.queue.submit([encoder.finish()]);
         this.submits++;
-      });
+      };
+      const ops = (): string => [...new Set(dispatches.map(({ op }) => op))].join(", ");
+      this.attempt(this.#fault, "submit", submit, async (_, said) => `the device must take ${ops()}, but ${said}`);
       this.batch++;
       this.#fault = new Fault();
     }
@@ -148,8 +147,8 @@ export class Queue {
     else this.#doomed.push(buffer);
   }
 
-  /** Does something whose errors the device reports late, and lets `fault` know them. `explain` may tell more of a validation error. */
-  attempt<T>(fault: Fault, where: string, act: () => T, explain?: (made: T) => Promise<string>): T {
+  /** Does something whose errors the device reports late, and lets `fault` know them. `explain` may tell more of what it says. */
+  attempt<T>(fault: Fault, where: string, act: () => T, explain?: (made: T, said: string) => Promise<string>): T {
     const { device } = this;
     device.pushErrorScope("out-of-memory");
     device.pushErrorScope("validation");
@@ -168,7 +167,7 @@ export class Queue {
               `${where}: the device's memory must suffice, but it did not (${memory.message}); free tensors or use smaller ones`,
             );
           if (invalid === null) return undefined;
-          return new BackendError(`${where}: ${(await explain?.(made)) ?? invalid.message}`);
+          return new BackendError(`${where}: ${(await explain?.(made, invalid.message)) ?? invalid.message}`);
         },
         () => this.#lost, // scopes of a lost device
       ),
@@ -178,14 +177,13 @@ export class Queue {
     return made;
   }
 
-  /** Resolves when these are good; rejects with the first error. */
-  async settled(faults: Iterable<Fault>): Promise<void> {
-    for (const fault of faults) {
-      await fault.answered();
-      if (fault.error === undefined) continue;
-      this.#unsaid.delete(fault);
-      throw this.#lost ?? fault.error;
-    }
+  /** Resolves when these are good; rejects with the first error, with which the others count as told: they mostly follow from it. */
+  async settled(faults: readonly Fault[]): Promise<void> {
+    for (const fault of faults) await fault.answered();
+    const first = faults.find(({ error }) => error !== undefined);
+    if (first === undefined) return;
+    for (const fault of faults) this.#unsaid.delete(fault);
+    throw this.#lost ?? first.error;
   }
 
   /** All that was handed over is done, and good. */
@@ -193,11 +191,12 @@ export class Queue {
     this.flush();
     await this.device.queue.onSubmittedWorkDone().catch(() => undefined);
     await this.settled([...this.#unsaid]);
-    await this.expectAlive();
+    await turn(); // a device says that it is lost after its other promises are settled
+    this.expectAlive();
   }
 
-  /** Rejects if the device is lost. A device tells so a moment after its other promises are settled. */
-  async expectAlive(): Promise<void> {
+  /** @throws DeviceLostError */
+  expectAlive(): void {
     if (this.#lost !== undefined) throw this.#lost;
   }
 

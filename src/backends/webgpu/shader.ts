@@ -31,9 +31,11 @@ export function variants<V extends string | number>(make: (variant: V) => Shader
   };
 }
 
+const calls = (code: string, name: string): boolean => new RegExp(`\\b${name}\\(`).test(code);
+
 /** Whether the body reads or writes this window by vectors. */
 export function usesVectors(shader: Shader, name: string): boolean {
-  return shader.code.includes(`${name}_vec(`) || shader.code.includes(`${name}_set_vec(`);
+  return calls(shader.code, `${name}_vec`) || calls(shader.code, `${name}_set_vec`);
 }
 
 /** The words of a dispatch's parameters: groups, then an offset per window, then the shader's own. */
@@ -60,7 +62,7 @@ export function sourceOf(shader: Shader, bindings: readonly Binding[], page: num
       (piece) => `@group(1) @binding(${place++}) var<storage, ${access}> ${piece}: array<${held}>;`,
     );
   });
-  const used = (name: string): boolean => code.includes(`${name}(`);
+  const used = (name: string): boolean => calls(code, name);
   const accessors = windows.flatMap(({ name, type }, i) => accessorsOf(name, type, bindings[i], page, used));
   const extra = subgroups
     ? ", @builtin(subgroup_size) subgroup_width: u32, @builtin(subgroup_invocation_id) subgroup_place: u32"

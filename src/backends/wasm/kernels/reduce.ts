@@ -1,24 +1,12 @@
 // Sum, maximum or minimum over some axes, one after the other from the innermost: over a line, or over rows that lie one after another.
 import type { DType } from "../../../core/dtype.js";
-import { sizeOf, stridesOf } from "../../../core/shape.js";
+import { sizeOf } from "../../../core/shape.js";
 import type { Kernels } from "../../backend.js";
-import { broadcastStrides, mergedLoops } from "../../loops.js";
+import { overNothing, reductionSteps, type Reduction, type ReductionStep } from "../../reduction-steps.js";
 import { COPY, REDUCE_COLUMNS, REDUCE_ROWS } from "../codes.js";
 import { perTile, type Engine } from "../engine.js";
 import { strided, typeCodes, whole } from "../strided.js";
 import { fillWith } from "./fill.js";
-
-type Reduction = "sum" | "max" | "min";
-
-/** One axis of [outer, n, inner] is reduced; where it is long and little lies beside it, in parts whose results are reduced in turn. */
-interface Step {
-  readonly outer: number;
-  readonly n: number;
-  readonly inner: number;
-  /** Rows, or numbers, of a part. */
-  readonly length: number;
-  readonly parts: number;
-}
 
 const LINE_PART = 16384;
 const PART_ELEMENTS = 65536;
@@ -30,12 +18,8 @@ export const reduce =
   (engine: Engine): Kernels["reduce"] =>
   ([x], [y], { op }) => {
     if (sizeOf(y.shape) === 0) return;
-    if (x.shape.includes(0)) return fillWith(engine, y, neutral(op, x.dtype));
-    const steps = stepsOf(
-      mergedLoops(x.shape, [stridesOf(x.shape), broadcastStrides(y.shape, x.shape)]).map(
-        ({ extent, strides: [, ofY] }) => ({ extent, reduced: ofY === 0 }),
-      ),
-    );
+    if (x.shape.includes(0)) return fillWith(engine, y, overNothing(op, x.dtype));
+    const steps = reductionSteps(x.shape, y.shape, partLength);
     if (steps.length === 0) {
       strided(engine, COPY, [x.dtype, y.dtype], y.shape, whole(engine, y), [whole(engine, x)]);
       return;
@@ -52,35 +36,13 @@ export const reduce =
     });
   };
 
-/** The steps for merged axes, outermost first, of which those that stay and those that go take turns. */
-function stepsOf(axes: readonly { readonly extent: number; readonly reduced: boolean }[]): Step[] {
-  const steps: Step[] = [];
-  const outers = axes.map((_, i) => axes.slice(0, i).reduce((product, { extent }) => product * extent, 1));
-  let inner = 1;
-  for (let i = axes.length - 1; i >= 0; i--) {
-    const { extent, reduced } = axes[i];
-    if (!reduced) {
-      inner *= extent;
-      continue;
-    }
-    for (let n = extent, done = false; !done;) {
-      const length = Math.min(n, partLength(outers[i], n, inner));
-      const parts = Math.ceil(n / length);
-      steps.push({ outer: outers[i], n, inner, length, parts });
-      done = parts === 1;
-      n = parts;
-    }
-  }
-  return steps;
-}
-
 function partLength(outer: number, n: number, inner: number): number {
   if (inner === 1) return LINE_PART;
   // Beside many columns there are tiles enough.
   return outer * inner < PART_ELEMENTS ? Math.max(MIN_PART_ROWS, Math.ceil(PART_ELEMENTS / inner)) : n;
 }
 
-function launch(engine: Engine, op: Reduction, dtype: DType, step: Step, from: number, to: number): void {
+function launch(engine: Engine, op: Reduction, dtype: DType, step: ReductionStep, from: number, to: number): void {
   const { outer, n, inner, length, parts } = step;
   const width = Math.min(inner, COLUMNS);
   const blocks = Math.ceil(inner / width);
@@ -90,11 +52,4 @@ function launch(engine: Engine, op: Reduction, dtype: DType, step: Step, from: n
   const words = [from, to, items, count, n, length, parts, op === "sum" ? 0 : 1, typeCodes[dtype], flip];
   if (inner === 1) engine.launch(REDUCE_ROWS, Math.ceil(items / count), words);
   else engine.launch(REDUCE_COLUMNS, Math.ceil(items / count), [...words, inner, width, blocks]);
-}
-
-function neutral(op: Reduction, dtype: DType): number {
-  if (op === "sum") return 0;
-  if (dtype === "f32") return op === "max" ? -Infinity : Infinity;
-  if (dtype === "u32") return op === "max" ? 0 : 2 ** 32 - 1;
-  return op === "max" ? -(2 ** 31) : 2 ** 31 - 1;
 }

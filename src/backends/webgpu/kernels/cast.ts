@@ -2,7 +2,6 @@
 import type { DType } from "../../../core/dtype.js";
 import type { Kernels } from "../../backend.js";
 import type { Engine } from "../engine.js";
-import { variants } from "../shader.js";
 import { broadcast, copy, elementwise, type Elementwise } from "../strided.js";
 import { isNan } from "../wgsl.js";
 
@@ -17,21 +16,15 @@ const conversions: Readonly<Record<string, string>> = {
   "u32 i32": "i32(min(a, 2147483647u))",
 };
 
-const casts = variants((way: string) => {
-  const [from, to] = way.split(" ") as [DType, DType];
-  const shaders = elementwise({
-    name: `cast-${from}-${to}`,
-    types: [from],
-    result: to,
-    expression: conversions[way],
-    functions: from === "f32" ? isNan : "",
-  });
-  return shaders(1);
-});
+const casts = new Map<string, Elementwise>(
+  Object.entries(conversions).map(([way, expression]) => {
+    const [from, to] = way.split(" ") as [DType, DType];
+    const functions = from === "f32" ? isNan : "";
+    return [way, elementwise({ name: `cast-${from}-${to}`, types: [from], result: to, expression, functions })];
+  }),
+);
 
 export const cast =
   (engine: Engine): Kernels["cast"] =>
-  ([x], [y]) => {
-    const shaders: Elementwise = x.dtype === y.dtype ? copy : () => casts(`${x.dtype} ${y.dtype}`);
-    broadcast(engine, shaders, y, [x]);
-  };
+  ([x], [y]) =>
+    broadcast(engine, casts.get(`${x.dtype} ${y.dtype}`) ?? copy, y, [x]);

@@ -1,12 +1,29 @@
 // y[..., i] = value + step * i.
 import { rowsOf, sizeOf } from "../../../core/shape.js";
+import type { View } from "../../../core/view.js";
 import type { Kernels } from "../../backend.js";
+import { wordOf } from "../constants.js";
 import type { Engine } from "../engine.js";
 import type { Shader } from "../shader.js";
 
 const LANES = 256;
 
-const shader = (name: string, type: "f32" | "u32", expression: string): Shader => ({
+/** Of one number, whose bits are moved, so that every one arrives. */
+const constant: Shader = {
+  name: "fill",
+  reads: {},
+  writes: { y: "u32" },
+  params: { elements: "u32", word: "u32" },
+  lanes: LANES,
+  code: `
+fn run(group: u32, lane: u32) {
+  let first = (group * LANES + lane) * 4u;
+  if (first + 4u <= params.elements) { y_set_vec(first, vec4u(params.word)); return; }
+  for (var i = first; i < params.elements; i++) { y_set(i, params.word); }
+}`,
+};
+
+const progression = (name: string, type: "f32" | "u32"): Shader => ({
   name,
   reads: {},
   writes: { y: type },
@@ -15,25 +32,25 @@ const shader = (name: string, type: "f32" | "u32", expression: string): Shader =
   code: `
 fn run(group: u32, lane: u32) {
   let at = group * LANES + lane;
-  if (at < params.elements) { y_set(at, ${expression}); }
+  if (at < params.elements) { y_set(at, params.value + params.step * ${type}(at % params.width)); }
 }`,
 });
-const constant = shader("fill", "u32", "params.value");
-const integers = shader("fill-integers", "u32", "params.value + params.step * (at % params.width)");
-const floats = shader("fill-floats", "f32", "params.value + params.step * f32(at % params.width)");
+const integers = progression("fill-integers", "u32");
+const floats = progression("fill-floats", "f32");
 
 export const fill =
   (engine: Engine): Kernels["fill"] =>
   (_, [y], { value, step }) => {
+    if (step === 0) return fillWith(engine, y, value);
     const elements = sizeOf(y.shape);
     const { width } = rowsOf(y.shape);
-    const groups = Math.ceil(elements / LANES);
-    if (y.dtype !== "f32") {
-      // The fraction is cut off, and the number taken modulo 2^32.
-      engine.dispatch(integers, [y], [elements, width, Math.trunc(value), Math.trunc(step)], groups);
-    } else if (step === 0) engine.dispatch(constant, [y], [elements, width, bitsOf(value), 0], groups);
-    else engine.dispatch(floats, [y], [elements, width, value, step], groups);
+    const float = y.dtype === "f32";
+    const [first, next] = float ? [value, step] : [wordOf(value, "u32"), wordOf(step, "u32")];
+    engine.dispatch(float ? floats : integers, [y], [elements, width, first, next], Math.ceil(elements / LANES));
   };
 
-/** Of the nearest f32: a constant is moved, so that every number arrives. */
-const bitsOf = (value: number): number => new Uint32Array(Float32Array.of(value).buffer)[0];
+/** The same number everywhere. */
+export function fillWith(engine: Engine, y: View, value: number): void {
+  const elements = sizeOf(y.shape);
+  engine.dispatch(constant, [y], [elements, wordOf(value, y.dtype)], Math.ceil(elements / (4 * LANES)));
+}

@@ -1,77 +1,141 @@
-// Sum, maximum or minimum over some axes: a workgroup per element of y, whose lanes take turns at the elements of x that belong to it.
-import { sizeOf, stridesOf } from "../../../core/shape.js";
-import type { Kernels } from "../../backend.js";
-import { broadcastStrides, mergedLoops } from "../../loops.js";
-import type { Engine } from "../engine.js";
-import type { Shader } from "../shader.js";
+// Sum, maximum or minimum over some axes, one after the other from the innermost: over a line, or over rows that lie one after another.
 import type { DType } from "../../../core/dtype.js";
+import { sizeOf } from "../../../core/shape.js";
+import type { View } from "../../../core/view.js";
+import type { Kernels } from "../../backend.js";
+import { overNothing, reductionSteps, type Reduction, type ReductionStep } from "../../reduction-steps.js";
+import { wordOf } from "../constants.js";
+import type { Engine } from "../engine.js";
+import { segmentOf } from "../rows.js";
+import { variants, type Shader } from "../shader.js";
+import { copy, strided, whole } from "../strided.js";
+import { joined } from "../wgsl.js";
+import { fillWith } from "./fill.js";
 
-const LANES = 64;
-const made = new Map<string, Shader>();
+const LANES = 256;
+/** Workgroups that keep a device busy: where there are so many, nothing is cut into parts. */
+const ENOUGH = 256;
+const LINE_PART = 8192;
+const PART_ELEMENTS = 16384;
+/** Of a tile, in columns or in fours of them. */
+const TILE = 64;
 
-const neutral: Readonly<Record<string, string>> = {
-  "sum f32": "0.0",
-  "sum i32": "0",
-  "sum u32": "0u",
-  "max f32": "-3.4028234663852886e38",
-  "min f32": "3.4028234663852886e38",
-  "max i32": "(-2147483647 - 1)",
-  "min i32": "2147483647",
-  "max u32": "0u",
-  "min u32": "4294967295u",
-};
+/** What a shader is made for. */
+interface Form {
+  readonly op: Reduction;
+  readonly dtype: DType;
+  readonly fours: boolean;
+  /** Lanes beside each other: those of a line, or the columns of a tile. */
+  readonly beside: number;
+  readonly subgroups: boolean;
+}
 
-function shaderOf(op: "sum" | "max" | "min", type: DType, kept: number, reduced: number): Shader {
-  const key = [op, type, kept, reduced].join();
-  const known = made.get(key);
-  if (known !== undefined) return known;
-  const params: Record<string, DType> = { count: "u32" };
-  const walk = (prefix: string, loops: number, from: string): string =>
-    Array.from({ length: loops }, (_, i) => {
-      params[`${prefix}_extent${i}`] = "u32";
-      params[`${prefix}_stride${i}`] = "u32";
-      return `at += (${from} % params.${prefix}_extent${i}) * params.${prefix}_stride${i}; ${from} /= params.${prefix}_extent${i};`;
-    }).join(" ");
-  const combine = op === "sum" ? "total + x_at(at)" : `${op}(total, x_at(at))`;
-  const join = op === "sum" ? "parts[lane] + parts[lane + half]" : `${op}(parts[lane], parts[lane + half])`;
-  const outer = walk("kept", kept, "rest");
-  const inner = walk("gone", reduced, "rest");
-  const shader: Shader = {
-    name: `reduce-${op}`,
-    reads: { x: type },
-    writes: { y: type },
-    params,
+const combining =
+  (op: Reduction) =>
+  (a: string, b: string): string =>
+    op === "sum" ? `${a} + ${b}` : `${op}(${a}, ${b})`;
+
+const lines = variants((key: string): Shader => {
+  const { op, dtype, fours, beside, subgroups } = JSON.parse(key) as Form;
+  const combine = combining(op);
+  const across = combine(`(${combine("total.x", "total.y")})`, `(${combine("total.z", "total.w")})`);
+  return {
+    name: `reduce-lines-${op}`,
+    reads: { x: dtype },
+    writes: { y: dtype },
+    params: { lines: "u32", n: "u32", length: "u32", parts: "u32", nothing: "u32" },
     lanes: LANES,
     code: `
-var<workgroup> parts: array<${type}, LANES>;
+alias Numbers = ${fours ? `vec4<${dtype}>` : dtype};
+const STEP = ${fours ? 4 : 1}u;
+const SEGMENT = ${beside}u;
+${joined({ name: "all_of", type: dtype, combine, lanes: LANES, segment: beside, subgroups })}
 fn run(group: u32, lane: u32) {
-  var first = 0u;
-  { var rest = group; var at = 0u; ${outer} first = at; }
-  var total = ${neutral[`${op} ${type}`]};
-  for (var i = lane; i < params.count; i += LANES) {
-    var rest = i; var at = first; ${inner}
-    total = ${combine};
+  let line = group * (LANES / SEGMENT) + lane / SEGMENT;
+  let start = line % params.parts * params.length;
+  let first = line / params.parts * params.n + start;
+  let end = select(0u, min(params.length, params.n - start), line < params.lines);
+  var total = Numbers(bitcast<${dtype}>(params.nothing));
+  for (var i = lane % SEGMENT * STEP; i < end; i += SEGMENT * STEP) {
+    total = ${combine("total", fours ? "x_vec(first + i)" : "x_at(first + i)")};
   }
-  parts[lane] = total;
-  workgroupBarrier();
-  for (var half = LANES / 2u; half > 0u; half /= 2u) {
-    if (lane < half) { parts[lane] = ${join}; }
-    workgroupBarrier();
-  }
-  if (lane == 0u) { y_set(group, parts[0]); }
+  let all = all_of(lane, ${fours ? across : "total"});
+  if (lane % SEGMENT == 0u && line < params.lines) { y_set(line, all); }
 }`,
   };
-  made.set(key, shader);
-  return shader;
-}
+});
+
+const columns = variants((key: string): Shader => {
+  const { op, dtype, fours, beside } = JSON.parse(key) as Form;
+  const combine = combining(op);
+  return {
+    name: `reduce-columns-${op}`,
+    reads: { x: dtype },
+    writes: { y: dtype },
+    params: { n: "u32", length: "u32", parts: "u32", nothing: "u32", inner: "u32", tiles: "u32" },
+    lanes: LANES,
+    code: `
+alias Numbers = ${fours ? `vec4<${dtype}>` : dtype};
+const BESIDE = ${beside}u;
+var<workgroup> shared_totals: array<Numbers, LANES>;
+fn run(group: u32, lane: u32) {
+  let column = (group % params.tiles * BESIDE + lane % BESIDE) * ${fours ? 4 : 1}u;
+  let to = group / params.tiles;
+  let start = to % params.parts * params.length;
+  let rows = select(0u, min(params.length, params.n - start), column < params.inner);
+  let first = (to / params.parts * params.n + start) * params.inner + column;
+  var total = Numbers(bitcast<${dtype}>(params.nothing));
+  for (var row = lane / BESIDE; row < rows; row += LANES / BESIDE) {
+    total = ${combine("total", `x_${fours ? "vec" : "at"}(first + row * params.inner)`)};
+  }
+  shared_totals[lane] = total;
+  workgroupBarrier();
+  if (lane >= BESIDE || column >= params.inner) { return; }
+  for (var i = BESIDE; i < LANES; i += BESIDE) { total = ${combine("total", "shared_totals[lane + i]")}; }
+  y_${fours ? "set_vec" : "set"}(to * params.inner + column, total);
+}`,
+  };
+});
 
 export const reduce =
   (engine: Engine): Kernels["reduce"] =>
   ([x], [y], { op }) => {
-    const loops = mergedLoops(x.shape, [stridesOf(x.shape), broadcastStrides(y.shape, x.shape)]).reverse();
-    const kept = loops.filter(({ strides: [, ofY] }) => ofY > 0);
-    const gone = loops.filter(({ strides: [, ofY] }) => ofY === 0);
-    const count = gone.reduce((product, { extent }) => product * extent, 1);
-    const numbers = [...kept, ...gone].flatMap(({ extent, strides: [ofX] }) => [extent, ofX]);
-    engine.dispatch(shaderOf(op, x.dtype, kept.length, gone.length), [x, y], [count, ...numbers], sizeOf(y.shape));
+    if (sizeOf(y.shape) === 0) return;
+    if (x.shape.includes(0)) return fillWith(engine, y, overNothing(op, x.dtype));
+    const steps = reductionSteps(x.shape, y.shape, partLength);
+    if (steps.length === 0) return strided(engine, copy, y.shape, whole(y), [whole(x)]);
+    let from = x;
+    steps.forEach((step, i) => {
+      const to = i === steps.length - 1 ? y : engine.scratch(x.dtype, step.outer * step.parts * step.inner);
+      launch(engine, op, step, from, to);
+      from = to;
+    });
   };
+
+/** Columns that a tile has beside each other. */
+const besideOf = (inner: number): number => Math.min(TILE, 2 ** Math.ceil(Math.log2(inner)));
+
+function partLength(outer: number, n: number, inner: number): number {
+  const groups = outer * Math.ceil(inner / TILE);
+  if (groups >= ENOUGH) return n;
+  return inner === 1 ? LINE_PART : PART_ELEMENTS / besideOf(inner);
+}
+
+function launch(engine: Engine, op: Reduction, step: ReductionStep, x: View, y: View): void {
+  const { outer, n, inner, length, parts } = step;
+  const { dtype } = x;
+  const { subgroups } = engine.abilities;
+  const numbers = [n, length, parts, wordOf(overNothing(op, dtype), dtype)];
+  if (inner === 1) {
+    const beside = segmentOf(n);
+    const form: Form = { op, dtype, fours: n % 4 === 0, beside, subgroups };
+    const count = outer * parts;
+    engine.dispatch(lines(JSON.stringify(form)), [x, y], [count, ...numbers], Math.ceil(count / (LANES / beside)));
+  } else {
+    const fours = inner % 4 === 0 && inner >= 4 * TILE;
+    const beside = besideOf(inner);
+    const tiles = Math.ceil(inner / (fours ? 4 * beside : beside));
+    const form: Form = { op, dtype, fours, beside, subgroups: false };
+    engine.dispatch(columns(JSON.stringify(form)), [x, y], [...numbers, inner, tiles], outer * parts * tiles);
+  }
+}

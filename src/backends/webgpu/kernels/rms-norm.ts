@@ -1,34 +1,26 @@
-// y = x / sqrt(mean(x^2) + eps) * weight over the last axis: a workgroup per row.
+// y = x / sqrt(mean(x^2) + eps) * weight over the last axis.
 import { rowsOf } from "../../../core/shape.js";
 import type { Kernels } from "../../backend.js";
 import type { Engine } from "../engine.js";
-import { variants, type Shader } from "../shader.js";
-import { reduction } from "../wgsl.js";
+import { dispatchRows, rowShaders } from "../rows.js";
 
-const LANES = 256;
-
-const shaders = variants((subgroups: "subgroups" | "plain"): Shader => ({
+const shaders = rowShaders(({ get, set, sum }) => ({
   name: "rms-norm",
   reads: { x: "f32", weight: "f32" },
   writes: { y: "f32" },
-  params: { width: "u32", eps: "f32" },
-  lanes: LANES,
+  params: { eps: "f32" },
   code: `
-${reduction("all_sum", LANES, { subgroups: subgroups === "subgroups" })}
-fn run(group: u32, lane: u32) {
-  let first = group * params.width;
-  var squares = 0.0;
-  for (var i = lane; i < params.width; i += LANES) { let value = x_at(first + i); squares += value * value; }
-  let scale = inverseSqrt(all_sum(lane, squares) / f32(params.width) + params.eps);
-  for (var i = lane; i < params.width; i += LANES) { y_set(first + i, x_at(first + i) * scale * weight_at(i)); }
+${sum}
+fn row_of(row: u32, begin: u32, end: u32, lane: u32) {
+  let first = row * params.width;
+  var squares = Numbers();
+  for (var i = begin; i < end; i += STRIDE) { let x = x${get}(first + i); squares += x * x; }
+  let scale = inverseSqrt(all_sum(lane, across_sum(squares)) / f32(params.width) + params.eps);
+  for (var i = begin; i < end; i += STRIDE) { y${set}(first + i, x${get}(first + i) * scale * weight${get}(i)); }
 }`,
 }));
 
 export const rmsNorm =
   (engine: Engine): Kernels["rmsNorm"] =>
-  ([x, weight], [y], { eps }) => {
-    const { rows, width } = rowsOf(x.shape);
-    if (width === 0) return;
-    const shader = shaders(engine.abilities.subgroups ? "subgroups" : "plain");
-    engine.dispatch(shader, [x, weight, y], [width, eps], rows);
-  };
+  ([x, weight], [y], { eps }) =>
+    dispatchRows(engine, shaders, rowsOf(x.shape), [x, weight, y], [eps]);

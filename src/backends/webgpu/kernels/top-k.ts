@@ -1,46 +1,56 @@
-// The k largest of each row: every element counts how many come before it.
-import { sizeOf } from "../../../core/shape.js";
+// The k largest of each row: by counting in short rows, the first alone by reductions, else by sorted runs that are merged.
+import { rowsOf } from "../../../core/shape.js";
+import type { View } from "../../../core/view.js";
 import type { Kernels } from "../../backend.js";
 import type { Engine } from "../engine.js";
-import type { Shader } from "../shader.js";
+import { COUNTED, counting, firsts, merging, SORTED, sorting, WAYS, type Result } from "../ranking.js";
 
-const LANES = 64;
-const shader: Shader = {
-  name: "top-k",
-  reads: { x: "u32" },
-  writes: { values: "u32", indices: "i32" },
-  params: { elements: "u32", n: "u32", k: "u32" },
-  lanes: LANES,
-  code: `
-// Larger for what comes earlier: numbers by size, 0 and -0 alike, NaN last.
-fn key(bits: u32) -> u32 {
-  let magnitude = bits & 0x7fffffffu;
-  if (magnitude > 0x7f800000u) { return 0u; }
-  return select(0x80000000u + magnitude, 0x80000000u - magnitude, bits >= 0x80000000u);
-}
-fn run(group: u32, lane: u32) {
-  let place = group * LANES + lane;
-  if (place >= params.elements) { return; }
-  let first = place / params.n * params.n;
-  let own = place - first;
-  let mine = key(x_at(place));
-  var rank = 0u;
-  for (var i = 0u; i < params.n; i++) {
-    let other = key(x_at(first + i));
-    rank += u32(other > mine || (other == mine && i < own));
-  }
-  if (rank < params.k) {
-    let to = place / params.n * params.k + rank;
-    values_set(to, x_at(place));
-    indices_set(to, i32(own));
-  }
-}`,
-};
+const LANES = 256;
+/** Elements of a row of which a workgroup finds the first. */
+const PART = 4096;
 
 export const topK =
   (engine: Engine): Kernels["topK"] =>
   ([x], [values, indices], { k }) => {
-    const n = x.shape[x.shape.length - 1];
-    const elements = k === 0 ? 0 : sizeOf(x.shape);
-    engine.dispatch(shader, [x, values, indices], [elements, n, k], Math.ceil(elements / LANES));
+    const { rows, width: n } = rowsOf(x.shape);
+    if (k === 0 || rows === 0) return;
+    if (n <= COUNTED) engine.dispatch(counting(n <= 64 ? 64 : 256), [x, values, indices], [n, k], rows);
+    else if (k === 1) first(engine, rows, n, x, [values, indices]);
+    else sorted(engine, { rows, n, k }, x, [values, indices]);
   };
+
+function first(engine: Engine, rows: number, n: number, x: View, outputs: readonly View[]): void {
+  const { subgroups } = engine.abilities;
+  const parts = Math.ceil(n / PART);
+  const shader = (from: "all" | "found", result: Result) => firsts(JSON.stringify({ from, result, subgroups }));
+  if (parts === 1) return engine.dispatch(shader("all", "last"), [x, ...outputs], [n, n, n, 1], rows);
+  const found = engine.scratch("u32", rows, parts);
+  engine.dispatch(shader("all", "between"), [x, found], [n, n, PART, parts], rows * parts);
+  engine.dispatch(shader("found", "last"), [x, found, ...outputs], [n, parts, parts, 1], rows);
+}
+
+interface Sizes {
+  readonly rows: number;
+  readonly n: number;
+  readonly k: number;
+}
+
+function sorted(engine: Engine, { rows, n, k }: Sizes, x: View, outputs: readonly View[]): void {
+  let span = Math.min(SORTED, 2 ** Math.ceil(Math.log2(n)));
+  let runs = Math.ceil(n / span);
+  /** Where runs go: the result is the last one. */
+  const target = (): readonly View[] =>
+    runs === 1 ? outputs : [engine.scratch("u32", rows, runs, Math.min(k, span))];
+  const result = (): Result => (runs === 1 ? "last" : "between");
+  let found = target();
+  engine.dispatch(sorting(JSON.stringify({ chunk: span, result: result() })), [x, ...found], [n, k, runs], rows * runs);
+  while (runs > 1) {
+    const elements = rows * runs * Math.min(k, span);
+    const numbers = [elements, n, k, span, runs];
+    const from = found;
+    span *= WAYS;
+    runs = Math.ceil(n / span);
+    found = target();
+    engine.dispatch(merging(result()), [x, ...from, ...found], numbers, Math.ceil(elements / LANES));
+  }
+}

@@ -2,9 +2,10 @@
 import type { Kernels, UnaryOp } from "../../backend.js";
 import type { Engine } from "../engine.js";
 import { broadcast, elementwise, type Elementwise } from "../strided.js";
+import { sigmoid } from "../wgsl.js";
 
-const ofFloats = (op: string, expression: string): Elementwise =>
-  elementwise({ name: op, types: ["f32"], result: "f32", expression });
+const ofFloats = (op: string, expression: string, functions?: string): Elementwise =>
+  elementwise({ name: op, types: ["f32"], result: "f32", expression, functions });
 const ofBits = (op: string, expression: string): Elementwise =>
   elementwise({ name: op, types: ["u32"], result: "u32", expression });
 const ofIntegers = (op: string, expression: string): Elementwise =>
@@ -19,8 +20,7 @@ const floats: Readonly<Record<UnaryOp, Elementwise>> = {
   cos: ofFloats("cos", "cos(a)"),
   sqrt: ofFloats("sqrt", "sqrt(a)"),
   rsqrt: ofFloats("rsqrt", "inverseSqrt(a)"),
-  // exp of what is not positive does not overflow, and the quotient keeps small results.
-  sigmoid: ofFloats("sigmoid", "select(exp(a), 1.0, a >= 0.0) / (1.0 + exp(-abs(a)))"),
+  sigmoid: ofFloats("sigmoid", "sigmoid(a)", sigmoid),
   // Far out some devices divide an infinity by another.
   tanh: ofFloats("tanh", "tanh(clamp(a, -20.0, 20.0))"),
   round: ofFloats("round", "round(a)"),

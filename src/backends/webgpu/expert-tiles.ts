@@ -1,0 +1,124 @@
+// Tiles of products with experts' weights: 32 rows that name one expert by 64 columns, whose 64 lanes stand in a square and have 4 x 8 sums
+// each. Both sides lie in workgroup memory, 16 vectors of numbers along the inner extent, or of sixteen codes.
+import { TILE_ROWS } from "./expert-groups.js";
+
+export const TILE_LANES = 64;
+export const TILE_COLUMNS = 64;
+const SIDE = 8;
+/** Vectors along the inner extent of a tile, and between its rows: an odd number, so that rows begin at different banks. */
+const VECTORS = 4;
+const STRIDE = VECTORS + 1;
+
+const rows = Array.from({ length: TILE_ROWS / SIDE }, (_, r) => r);
+const halves = Array.from({ length: TILE_COLUMNS / SIDE / 4 }, (_, h) => h);
+const steps = ["x", "y", "z", "w"];
+
+/** How a side lies in memory: rows along the inner extent, or `turned`, along the tile's rows. */
+export type Direction = "straight" | "turned";
+
+/** `fn NAME_load(lane: u32, k: u32)` for `fn NAME_inside(row: u32, column: u32) -> vec4f`; one of both counts in the tile, the other from k. */
+function numberLoader(name: "a" | "b", direction: Direction): string {
+  const size = name === "a" ? TILE_ROWS : TILE_COLUMNS;
+  const straight = `
+  for (var i = lane; i < ${size * VECTORS}u; i += LANES) {
+    let row = i / ${VECTORS}u;
+    let column = i % ${VECTORS}u;
+    ${name}_tile[row * ${STRIDE}u + column] = ${name}_inside(row, k + 4u * column);
+  }`;
+  const turned = `
+  for (var i = lane; i < ${(size / 4) * VECTORS}u; i += LANES) {
+    let at = i % ${size / 4}u * 4u;
+    let row = i / ${size / 4}u;
+    let quads = transpose(mat4x4f(${steps.map((_, step) => `${name}_inside(k + 4u * row + ${step}u, at)`).join(", ")}));
+    for (var j = 0u; j < 4u; j++) { ${name}_tile[(at + j) * ${STRIDE}u + row] = quads[j]; }
+  }`;
+  return `
+var<workgroup> ${name}_tile: array<vec4f, ${size * STRIDE}>;
+fn ${name}_load(lane: u32, k: u32) {${direction === "turned" ? turned : straight}
+}`;
+}
+
+/**
+ * The same for `fn NAME_inside(row: u32, column: u32) -> vec4u`, sixteen codes, and `fn NAME_scale_inside(row: u32, column: u32) -> f32`, that
+ * of the block.
+ */
+function codeLoader(name: "a" | "b"): string {
+  const size = name === "a" ? TILE_ROWS : TILE_COLUMNS;
+  return `
+var<workgroup> ${name}_tile: array<vec4u, ${size * STRIDE}>;
+var<workgroup> ${name}_scales: array<f32, ${(size * VECTORS) / 2}>;
+fn ${name}_load(lane: u32, k: u32) {
+  for (var i = lane; i < ${size * VECTORS}u; i += LANES) {
+    let row = i / ${VECTORS}u;
+    let column = i % ${VECTORS}u;
+    ${name}_tile[row * ${STRIDE}u + column] = ${name}_inside(row, k + 16u * column);
+    if (column % 2u == 0u) { ${name}_scales[i / 2u] = ${name}_scale_inside(row, k + 16u * column); }
+  }
+}`;
+}
+
+const inTile = (name: string, base: string, vector: string, at: number): string =>
+  `${name}_tile[(${base} + ${at * SIDE}u) * ${STRIDE}u + ${vector}]`;
+
+/** A sum over a vector of the inner extent, as products that are added one by one. */
+const added = (sum: string, b: string): string => steps.map((step, c) => `${sum} += a.${step} * ${b}[${c}];`).join(" ");
+
+const numbersStep = `
+    for (var v = 0u; v < ${VECTORS}u; v++) {
+      ${halves.map((h) => `let b${h} = transpose(mat4x4f(${steps.map((_, c) => inTile("b", "j", "v", 4 * h + c)).join(", ")}));`).join("\n      ")}
+      ${rows.map((r) => `{ let a = ${inTile("a", "i", "v", r)}; ${halves.map((h) => added(`sum${r}_${h}`, `b${h}`)).join(" ")} }`).join("\n      ")}
+    }`;
+
+const codesHalf = (h: number): string => `
+      {
+        ${steps.map((_, c) => `let b${c} = ${inTile("b", "j", "v", 4 * h + c)}; let c${c} = ${inTile("b", "j", "v + 1u", 4 * h + c)};`).join("\n        ")}
+        let scales = vec4f(${steps.map((_, c) => `b_scales[((j + ${(4 * h + c) * SIDE}u) * ${VECTORS}u + v) / 2u]`).join(", ")});
+        ${rows
+          .map(
+            (r) => `{
+          let a = ${inTile("a", "i", "v", r)};
+          let d = ${inTile("a", "i", "v + 1u", r)};
+          let products = vec4i(${steps.map((_, c) => `dot16(a, b${c}) + dot16(d, c${c})`).join(", ")});
+          sum${r}_${h} += vec4f(products) * (a_scales[((i + ${r * SIDE}u) * ${VECTORS}u + v) / 2u] * scales);
+        }`,
+          )
+          .join("\n        ")}
+      }`;
+
+const codesStep = `
+    for (var v = 0u; v < ${VECTORS}u; v += 2u) {${halves.map(codesHalf).join("")}
+    }`;
+
+/** Loaders for both sides; stands before {@link tileSums}. */
+export const tileLoaders = (sides: "codes" | readonly [a: Direction, b: Direction]): string =>
+  sides === "codes" ? codeLoader("a") + codeLoader("b") : numberLoader("a", sides[0]) + numberLoader("b", sides[1]);
+
+/**
+ * Statements that compute the tile over `depth`, which is uniform: `sumR_H` of this lane are rows `i` + 8 R and columns `j` + 32 H + 8 c for
+ * the four c.
+ */
+export const tileSums = (coded: boolean): string => `
+  let i = lane / ${SIDE}u;
+  let j = lane % ${SIDE}u;
+  ${rows.map((r) => halves.map((h) => `var sum${r}_${h} = vec4f();`).join(" ")).join(" ")}
+  for (var k = 0u; k < depth; k += ${(coded ? 16 : 4) * VECTORS}u) {
+    workgroupBarrier();
+    a_load(lane, k);
+    b_load(lane, k);
+    workgroupBarrier();${coded ? codesStep : numbersStep}
+  }`;
+
+/** Statements for the four rows of a lane: where each lies in the tile, and the names of its sums. */
+export const tileRows = (statement: (row: string, sums: readonly string[]) => string): string =>
+  rows
+    .map(
+      (r) =>
+        `  ${statement(
+          `i + ${r * SIDE}u`,
+          halves.map((h) => `sum${r}_${h}`),
+        )}`,
+    )
+    .join("\n");
+
+/** Columns between neighbouring sums of a lane. */
+export const TILE_STEP = SIDE;

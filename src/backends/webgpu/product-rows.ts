@@ -1,0 +1,215 @@
+// Products of few rows with a weight as it is stored, [outs, width]: reading the weight is all the work, so it is read once for up to four
+// rows, in whole words, and its rows are shared out among as many workgroups as there are. Lanes stand along a row.
+import type { View } from "../../core/view.js";
+import { quantizedRows } from "./activations.js";
+import type { Engine } from "./engine.js";
+import { bitsOf, hasScales, packedReads, quadDecoder, quadReader, scaleReader } from "./packed.js";
+import { variants, type Shader } from "./shader.js";
+import { reduction } from "./wgsl.js";
+
+/** With more rows tiles in workgroup memory are better, although they leave some lanes without work. */
+export const FEW_ROWS = 8;
+/** Rows of the weight per workgroup: what is read of x serves all four, and four loads are under way at a time. */
+const OUTS = [0, 1, 2, 3];
+
+export interface RowsProduct {
+  readonly x: View;
+  /** Whether x is rounded by the Q8_0 rule first; the weight then has a format with scales. */
+  readonly rounded: boolean;
+  readonly format: string;
+  readonly parts: readonly View[];
+  readonly bias: View | undefined;
+  readonly y: View;
+  readonly rows: number;
+  readonly width: number;
+  readonly outs: number;
+}
+
+/** How a chunk of a weight's row, some words that one lane reads at a time, meets its part of x. */
+interface Way {
+  readonly reads: Shader["reads"];
+  /** Words of the weight. */
+  readonly words: number;
+  /** Products of a vector of x and one of the weight per chunk; expressions for them, and the function that takes both. */
+  readonly steps: number;
+  x(row: number, step: number): string;
+  weight(out: number, step: number): string;
+  readonly times: string;
+  /** The type of four such products, for four rows of the weight. */
+  readonly type: "vec4f" | "vec4i";
+  /** What a sum over the chunk is to be multiplied by for a row of x, besides the weight's scale. */
+  scale?(row: number): string;
+  readonly functions: string;
+}
+
+const part = (words: string, i: number): string => `${words}.${"xyzw"[i]}`;
+
+/** 16 bytes at a time. But lanes that took 16 of q4_0 would read numbers of x at a distance of 32; as codes these are small enough. */
+const wordsPerChunk = (format: string, rounded: boolean): number => (format === "q4_0" && !rounded ? 1 : 4);
+
+/** Numbers times numbers. */
+function byNumbers(format: string, even: boolean): Way {
+  const quads: Readonly<Record<string, (words: string, step: number) => string>> = {
+    f32: (words) => `bitcast<vec4f>(${words})`,
+    16: (words, step) => `quad_of(${part(words, 2 * step)}, ${part(words, 2 * step + 1)})`,
+    8: (words, step) => `quad_of(${part(words, step)}, 0u)`,
+    4: (words, step) => `quad_of(${words}.x >> ${16 * step}u, 0u)`,
+  };
+  const quad = quads[format === "f32" ? format : bitsOf(format)];
+  const words = wordsPerChunk(format, false);
+  return {
+    reads: packedReads("f32", "x"),
+    words,
+    steps: (8 * words) / bitsOf(format),
+    x: (row, step) => `x_inside(row${row}, column + ${4 * step}u)`,
+    weight: (out, step) => quad(`words${out}`, step),
+    times: "dot",
+    type: "vec4f",
+    functions: `${quadDecoder(format)}${quadReader("f32", "x", even)}
+fn x_inside(row: u32, column: u32) -> vec4f {
+  ${even ? "" : "if (column >= params.width) { return vec4f(); }"}
+  return x_quad(row, column, params.width);
+}`,
+  };
+}
+
+/** Codes times codes, as integers: the same ones with and without the packed dot. A chunk lies within a block, with one scale. */
+function byCodes(format: string, packedDot: boolean): Way {
+  const nibbles = (words: string, step: number): string =>
+    [0, 1]
+      .map((i) => `bytes_of(${part(words, 2 * step + i)}), bytes_of(${part(words, 2 * step + i)} >> 16u)`)
+      .join(", ");
+  return {
+    reads: { x_codes: "u32", x_scales: "f32" },
+    words: wordsPerChunk(format, true),
+    steps: 8 / bitsOf(format),
+    x: (row, step) => `x_codes_vec(row${row} * blocks * 8u + column / 4u + ${4 * step}u)`,
+    weight: (out, step) => (format === "q8_0" ? `words${out}` : `vec4u(${nibbles(`words${out}`, step)})`),
+    times: "dot_of",
+    type: "vec4i",
+    scale: (row) => `x_scales_at(row${row} * blocks + column / 32u)`,
+    functions: `${
+      packedDot
+        ? ""
+        : `
+fn signed_bytes(word: u32) -> vec4i { return bitcast<vec4i>(vec4u(word) << vec4u(24u, 16u, 8u, 0u)) >> vec4u(24u); }`
+    }
+fn dot_word(a: u32, b: u32) -> i32 { return ${packedDot ? "dot4I8Packed(a, b)" : "dot(signed_bytes(a), signed_bytes(b))"}; }
+fn dot_of(a: vec4u, b: vec4u) -> i32 { return dot_word(a.x, b.x) + dot_word(a.y, b.y) + dot_word(a.z, b.z) + dot_word(a.w, b.w); }
+// The four codes in the low half of a word, less 8, as bytes: 128 - 8 does not borrow from its neighbour, and 128 changes the sign bit.
+fn bytes_of(word: u32) -> u32 {
+  let pairs = ((word & 0xffffu) | (word << 8u)) & 0x00ff00ffu;
+  let bytes = (pairs | (pairs << 4u)) & 0x0f0f0f0fu;
+  return ((bytes | 0x80808080u) - 0x08080808u) ^ 0x80808080u;
+}`,
+  };
+}
+
+interface Variant {
+  readonly format: string;
+  readonly rounded: boolean;
+  /** Whether rows are whole chunks. */
+  readonly even: boolean;
+  readonly biased: boolean;
+  /** Of x, per workgroup. */
+  readonly rows: number;
+  readonly lanes: number;
+  readonly subgroups: boolean;
+  readonly packedDot: boolean;
+}
+
+const wayOf = ({ format, rounded, even, packedDot }: Variant): Way =>
+  rounded ? byCodes(format, packedDot) : byNumbers(format, even);
+
+const shaders = variants((key: string): Shader => {
+  const variant = JSON.parse(key) as Variant;
+  const { format, even, biased, lanes, subgroups } = variant;
+  const way = wayOf(variant);
+  const rows = Array.from({ length: variant.rows }, (_, row) => row);
+  const steps = Array.from({ length: way.steps }, (_, step) => step);
+  const perOut = (expression: (out: number) => string): string => OUTS.map(expression).join(", ");
+  const guarded = OUTS.slice(0, way.words)
+    .map((i) => `if (at + ${i}u < params.words) { words[${i}] = weight_codes_at(row * params.words + at + ${i}u); }`)
+    .join(" ");
+  const whole =
+    way.words === 4
+      ? "words = weight_codes_vec(row * params.words + at);"
+      : "words.x = weight_codes_at(row * params.words + at);";
+  const scales = hasScales(format)
+    ? `let scales = vec4f(${perOut((out) => `weight_scale(out${out}, column, params.width)`)});`
+    : "";
+  return {
+    name: `product-rows-${format}${variant.rounded ? "-q8" : ""}`,
+    reads: { ...way.reads, ...packedReads(format, "weight"), ...(biased && { bias: "f32" }) },
+    writes: { y: "f32" },
+    params: { rows: "u32", width: "u32", outs: "u32", words: "u32", row_blocks: "u32" },
+    lanes,
+    code: `
+${way.functions}${hasScales(format) ? scaleReader("weight") : ""}
+${reduction("all_sum", lanes, { subgroups }, { type: "vec4f" })}
+fn chunk_of(row: u32, at: u32) -> vec4u {
+  var words = vec4u();
+  ${even ? whole : guarded}
+  return words;
+}
+fn put(lane: u32, row: u32, first: u32, sums: vec4f) {
+  let all = all_sum(lane, sums);
+  let out = first + lane;
+  if (lane < 4u && row < params.rows && out < params.outs) {
+    y_set(row * params.outs + out, all[lane]${biased ? " + bias_at(out)" : ""});
+  }
+}
+fn run(group: u32, lane: u32) {
+  // Groups that read the same part of the weight are neighbours.
+  let first = group / params.row_blocks * 4u;
+  let row = group % params.row_blocks * ${variant.rows}u;
+  ${OUTS.map((out) => `let out${out} = min(first + ${out}u, params.outs - 1u);`).join(" ")}
+  ${rows.map((r) => `let row${r} = min(row + ${r}u, params.rows - 1u); var sums${r} = vec4f();`).join("\n  ")}
+  ${variant.rounded ? "let blocks = (params.width + 31u) / 32u;" : ""}
+  for (var at = lane * ${way.words}u; at < params.words; at += ${lanes * way.words}u) {
+    let column = at * ${32 / bitsOf(format)}u;
+    ${OUTS.map((out) => `let words${out} = chunk_of(out${out}, at);`).join(" ")}
+    ${scales}
+    ${rows.map((r) => `var part${r} = ${way.type}();`).join(" ")}
+    ${steps
+      .map(
+        (step) => `{
+      ${OUTS.map((out) => `let w${out} = ${way.weight(out, step)};`).join(" ")}
+      ${rows.map((r) => `{ let v = ${way.x(r, step)}; part${r} += ${way.type}(${perOut((out) => `${way.times}(v, w${out})`)}); }`).join("\n      ")}
+    }`,
+      )
+      .join("\n    ")}
+    ${rows.map((r) => `sums${r} += vec4f(part${r})${scales ? " * scales" : ""}${way.scale ? ` * ${way.scale(r)}` : ""};`).join(" ")}
+  }
+  ${rows.map((r) => `put(lane, row + ${r}u, first, sums${r});`).join(" ")}
+}`,
+  };
+});
+
+/** y [rows, outs] = x W^T + bias; one dispatch, and one more where x is rounded. */
+export function fewRowsProduct(engine: Engine, product: RowsProduct): void {
+  const { x, rounded, format, parts, bias, y, rows, width, outs } = product;
+  if (rows === 0 || outs === 0) return;
+  const words = (width * bitsOf(format)) / 32;
+  const chunks = words / wordsPerChunk(format, rounded);
+  const perGroup = rows > 2 ? 4 : rows;
+  const rowBlocks = Math.ceil(rows / perGroup);
+  const variant: Variant = {
+    format,
+    rounded,
+    even: Number.isInteger(chunks),
+    biased: bias !== undefined,
+    rows: perGroup,
+    // Each lane has some chunks to add up before all meet.
+    lanes: chunks >= 512 ? 128 : chunks >= 128 ? 64 : 32,
+    subgroups: engine.abilities.subgroups,
+    packedDot: engine.abilities.packedDot,
+  };
+  const operands = rounded ? Object.values(quantizedRows(engine, x, rows, width)) : [x];
+  engine.dispatch(
+    shaders(JSON.stringify(variant)),
+    [...operands, ...parts, ...(bias ? [bias] : []), y],
+    [rows, width, outs, Math.ceil(words), rowBlocks],
+    Math.ceil(outs / 4) * rowBlocks,
+  );
+}
