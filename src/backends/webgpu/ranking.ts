@@ -30,14 +30,13 @@ const put = (result: Result): string =>
     : "fn put(row: u32, place: u32, index: u32) { chosen_set(place, index); }";
 
 /** A workgroup per row: each element counts how many come before it. */
-export const counting = variants(
-  (lanes: 64 | 256): Shader => ({
-    name: "top-k-counting",
-    reads: { x: "u32" },
-    writes: writes("last"),
-    params: { n: "u32", k: "u32" },
-    lanes,
-    code: `
+export const counting = variants((lanes: 64 | 256): Shader => ({
+  name: "top-k-counting",
+  reads: { x: "u32" },
+  writes: writes("last"),
+  params: { n: "u32", k: "u32" },
+  lanes,
+  code: `
 ${order}
 ${put("last")}
 var<workgroup> keys: array<u32, ${COUNTED}>;
@@ -52,8 +51,7 @@ fn run(row: u32, lane: u32) {
     if (rank < params.k) { put(row, row * params.k + rank, own); }
   }
 }`,
-  }),
-);
+}));
 
 /** A workgroup per part of a row: its first element. `from` says of what the parts are: all elements, or those that were chosen. */
 export const firsts = variants((key: string): Shader => {
@@ -135,14 +133,13 @@ fn run(group: u32, lane: u32) {
  * A lane per element of a run: its place among {@link WAYS} runs is its own and, found by halving, that in each of the others. A run has the
  * k first of `span` elements, fewer where the row ends.
  */
-export const merging = variants(
-  (result: Result): Shader => ({
-    name: "top-k-merging",
-    reads: { x: "u32", found: "u32" },
-    writes: writes(result),
-    params: { elements: "u32", n: "u32", k: "u32", span: "u32", runs: "u32" },
-    lanes: LANES,
-    code: `
+export const merging = variants((result: Result): Shader => ({
+  name: "top-k-merging",
+  reads: { x: "u32", found: "u32" },
+  writes: writes(result),
+  params: { elements: "u32", n: "u32", k: "u32", span: "u32", runs: "u32" },
+  lanes: LANES,
+  code: `
 ${order}
 ${put(result)}
 fn length_of(run: u32) -> u32 { return min(params.k, min(params.span, params.n - run * params.span)); }
@@ -174,5 +171,4 @@ fn run(group: u32, lane: u32) {
   let kept = min(params.k, params.span * ${WAYS}u);
   if (rank < kept) { put(row, (row * merged + own / ${WAYS}u) * kept + rank, index); }
 }`,
-  }),
-);
+}));

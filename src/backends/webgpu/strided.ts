@@ -45,9 +45,7 @@ export function elementwise({ name, types, result, expression, functions = "" }:
     const one = `${operands.map((operand) => `  let ${operand} = ${operand}_at(${operand}_place);`).join("\n")}
   y_set(y_place, apply(${operands.join(", ")}));`;
     const vector = (operand: string, i: number): string =>
-      repeated?.[i] === 1
-        ? `vec4<${types[i]}>(${operand}_at(${operand}_place))`
-        : `${operand}_vec(${operand}_place)`;
+      repeated?.[i] === 1 ? `vec4<${types[i]}>(${operand}_at(${operand}_place))` : `${operand}_vec(${operand}_place)`;
     const component = (k: number): string => `apply(${operands.map((operand) => `${operand}[${k}]`).join(", ")})`;
     const four = `${operands.map((operand, i) => `  let ${operand} = ${vector(operand, i)};`).join("\n")}
   y_set_vec(y_place, vec4<${result}>(${[0, 1, 2, 3].map(component).join(", ")}));`;

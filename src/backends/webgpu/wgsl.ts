@@ -102,7 +102,6 @@ fn brain_bits(x: f32) -> u32 {
 /** `fn sigmoid(x: f32) -> f32`: exp of what is not positive does not overflow, and the quotient keeps small results. */
 export const sigmoid = `
 fn sigmoid(x: f32) -> f32 { return select(exp(x), 1.0, x >= 0.0) / (1.0 + exp(-abs(x))); }`;
-<<<<<<< HEAD
 
 /** `fn silu(x: f32) -> f32`, with {@link sigmoid} before it. */
 export const silu = `${sigmoid}
@@ -118,5 +117,3 @@ fn q8_code(value: f32, inverse: f32) -> i32 {
   let rounded = i32(min(whole + floor(2.0 * (magnitude - whole)), 127.0));
   return select(rounded, -rounded, scaled < 0.0);
 }`;
-=======
->>>>>>> rows

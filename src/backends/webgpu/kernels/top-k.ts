@@ -39,8 +39,7 @@ function sorted(engine: Engine, { rows, n, k }: Sizes, x: View, outputs: readonl
   let span = Math.min(SORTED, 2 ** Math.ceil(Math.log2(n)));
   let runs = Math.ceil(n / span);
   /** Where runs go: the result is the last one. */
-  const target = (): readonly View[] =>
-    runs === 1 ? outputs : [engine.scratch("u32", rows, runs, Math.min(k, span))];
+  const target = (): readonly View[] => (runs === 1 ? outputs : [engine.scratch("u32", rows, runs, Math.min(k, span))]);
   const result = (): Result => (runs === 1 ? "last" : "between");
   let found = target();
   engine.dispatch(sorting(JSON.stringify({ chunk: span, result: result() })), [x, ...found], [n, k, runs], rows * runs);
