@@ -111,12 +111,15 @@ async function decoding(
 ): Promise<object> {
   const maxLength = prompt.length + Math.max(tokens, warmUp) + 1;
   using cache = model.makeCache({ maxLength, capacity: maxLength });
-  /** Milliseconds of each token behind the prompt's own, of which the first is recorded. */
-  const timesOf = async (count: number): Promise<number[]> => {
+  const textOf = (count: number): AsyncGenerator<number> => {
     cache.truncateTo(0);
+    return generate(model, prompt, { maxNewTokens: count, temperature: 0, cache });
+  };
+  /** Milliseconds of each token behind the first, which the prompt makes. */
+  const timesOf = async (count: number): Promise<number[]> => {
     const times: number[] = [];
     let last = performance.now();
-    for await (const _ of generate(model, prompt, { maxNewTokens: count + 1, temperature: 0, cache })) {
+    for await (const _ of textOf(count + 1)) {
       const now = performance.now();
       times.push(now - last);
       last = now;
@@ -139,7 +142,7 @@ async function decoding(
   );
   const reads = (after.reads - before.reads) / (tokens + 1);
   const submits = (after.submits - before.submits) / (tokens + 1);
-  const ops = await profileOf(backend, timesOf);
+  const ops = await profileOf(backend, textOf(2 + profiled));
   const device = ops.reduce((sum, { microseconds }) => sum + microseconds, 0) / 1000;
   const dispatches = ops.reduce((sum, op) => sum + op.dispatches, 0);
   print(
@@ -171,21 +174,19 @@ interface OpOfToken {
   readonly microseconds: number;
 }
 
-/** Of one token, on average: those of many tokens less those of few, so that prompt and recording drop out. */
-async function profileOf(backend: WebGpuBackend, run: (tokens: number) => Promise<unknown>): Promise<OpOfToken[]> {
+/** Of one token behind the first, which the prompt makes, and the second, which is recorded; on average. */
+async function profileOf(backend: WebGpuBackend, text: AsyncGenerator<number>): Promise<OpOfToken[]> {
+  for (let token = 0; token < 2; token++) await text.next();
+  const found = await backend.profile(async () => {
+    for (let token = 0; token < profiled; token++) await text.next();
+  });
+  await text.return(undefined);
   const sums = new Map<string, { dispatches: number; microseconds: number }>();
-  for (const [count, sign] of [
-    [1, -1],
-    [1 + profiled, 1],
-  ] as const) {
-    for (const { op, nanoseconds = NaN } of await backend.profile(async () => void (await run(count)))) {
-      const sum = sums.get(op) ?? { dispatches: 0, microseconds: 0 };
-      sum.dispatches += sign / profiled;
-      sum.microseconds += (sign * nanoseconds) / 1000 / profiled;
-      sums.set(op, sum);
-    }
+  for (const { op, nanoseconds = NaN } of found) {
+    const sum = sums.get(op) ?? { dispatches: 0, microseconds: 0 };
+    sum.dispatches += 1 / profiled;
+    sum.microseconds += nanoseconds / 1000 / profiled;
+    sums.set(op, sum);
   }
-  return Array.from(sums, ([op, sum]) => ({ op, ...sum }))
-    .filter(({ dispatches }) => dispatches > 0)
-    .sort((a, b) => b.microseconds - a.microseconds);
+  return Array.from(sums, ([op, sum]) => ({ op, ...sum })).sort((a, b) => b.microseconds - a.microseconds);
 }
