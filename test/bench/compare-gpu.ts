@@ -3,7 +3,7 @@ import { createReadStream, readFileSync, statSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join, normalize, resolve } from "node:path";
-import type { Page } from "playwright-core";
+import type { Browser } from "playwright-core";
 import { build, type Rollup } from "vite";
 import { launchBrowser } from "../browser/browser.js";
 import { alias } from "../../vitest.config.js";
@@ -51,13 +51,9 @@ export async function compareGpu(options: BenchOptions, print: (line: string) =>
   try {
     for (const task of tasks(size, options)) {
       for (const peer of peers) {
-        // A page of its own, since a peer keeps what it has.
-        const page = await (await browser.newContext()).newPage();
-        page.setDefaultTimeout(0);
-        await page.goto(`http://localhost:${(server.address() as AddressInfo).port}/`);
+        const address = `http://localhost:${(server.address() as AddressInfo).port}/`;
         const calls = size === "large" ? 20 : 2;
-        const compared = await compareIn(page, { peer, task, folder: "/peers", calls, rounds });
-        await page.close();
+        const compared = await compareIn(browser, address, { peer, task, folder: "/peers", calls, rounds });
         results.push(compared);
         print(row(compared));
       }
@@ -86,11 +82,17 @@ function tasks(size: SizeName, { product }: BenchOptions): GpuTask[] {
   ];
 }
 
-async function compareIn(page: Page, comparison: GpuComparison): Promise<Compared> {
+/** In a page of its own, since a peer keeps what it has. */
+async function compareIn(browser: Browser, address: string, comparison: GpuComparison): Promise<Compared> {
   const { task, peer } = comparison;
   try {
+    const page = await (await browser.newContext()).newPage();
+    page.setDefaultTimeout(0);
+    await page.goto(address);
     const call = `import("/page.js").then((page) => page.compare(${JSON.stringify(comparison)}))`;
-    return { task, peer, result: await page.evaluate<GpuMatch>(call) };
+    const result = await page.evaluate<GpuMatch>(call);
+    await page.context().close();
+    return { task, peer, result };
   } catch (error) {
     return { task, peer, failed: (error as Error).message.split("\n")[0] };
   }
