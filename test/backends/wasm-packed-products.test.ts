@@ -9,7 +9,9 @@ import { partSpecs } from "../../src/quant/schemes/scheme.js";
 import { schemes } from "../../src/quant/schemes/schemes.js";
 import { expertLinear } from "../../src/ops/expert-linear.js";
 import { expertMlp } from "../../src/ops/expert-mlp.js";
+import { dequantize } from "../../src/ops/dequantize.js";
 import { linear } from "../../src/ops/linear.js";
+import { quantize } from "../../src/ops/quantize.js";
 import { tensor } from "../../src/tensor/create.js";
 import { PackedTensor } from "../../src/tensor/packed-tensor.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
@@ -138,6 +140,29 @@ describe.each(backends.map((backend) => ({ backend, build: backend.info.build })
         for (let i = 0; i < y.length; i++) expect([i, Number.isNaN(y[i])]).toEqual([i, i < 3 || i % 3 === 1]);
       }
     }
+  });
+
+  test.each(["f32", "bf16", "f16"])("many rounded rows times %s: the product of what they stand for", async (name) => {
+    const random = new Random(3);
+    const normals = (...shape: number[]): Tensor =>
+      tensor(
+        backend,
+        Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () => random.normal()),
+        shape,
+      );
+    for (const [rows, width, out] of [
+      [20, 33, 5],
+      [300, 96, 71],
+    ]) {
+      const [x, bias, numbers] = [normals(rows, width), normals(out), normals(out, width)];
+      const weight = name === "f32" ? numbers : quantize(numbers, schemes[name]);
+      const { lines, y } = await traced(() => linear(x, weight, bias, { activations: "q8" }));
+      expect(lines).toEqual(["linear native"]);
+      expect(y).toEqual(await linear(dequantize(quantize(x, schemes.q8_0)), weight, bias).data());
+      expect(y).not.toEqual(await linear(x, weight, bias).data());
+    }
+    const few = await traced(() => linear(normals(9, 40), normals(3, 40), undefined, { activations: "q8" }));
+    expect(few.lines).toEqual(["linear native"]);
   });
 
   test("f16 of all kinds count in products of f32", async () => {

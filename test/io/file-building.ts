@@ -17,6 +17,13 @@ export function bytesOf(array: ArrayBufferView): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
 }
 
+/** The entry of an f32 tensor in a header. */
+export const f32 = (shape: readonly number[], begin: number, end: number): object => ({
+  dtype: "F32",
+  shape,
+  data_offsets: [begin, end],
+});
+
 /** A file of f32 tensors whose elements count up from `first`. */
 export function countingFile(shapes: Record<string, readonly number[]>, first = 0): Uint8Array<ArrayBuffer> {
   const header: Record<string, unknown> = {};

@@ -1,5 +1,6 @@
-// `npm run soak -- [--runs N] [--seed S] [--path P]`: files from strangers, by the hundred thousand. Whatever the bytes, reading them ends soon,
-// takes memory in proportion, and gives numbers or an error of a named class. Another process reads, so that this one can tell a hang from work.
+// `npm run soak -- [--only KIND] [--runs N] [--seed S] [--path P]`: files from strangers, by the hundred thousand, of every kind or one. Whatever
+// the bytes, reading them ends soon, takes memory in proportion, and gives numbers or an error of a named class. Another process reads, so that
+// this one can tell a hang from work.
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { parseArgs } from "node:util";
@@ -133,24 +134,24 @@ const checkpoint = fc.oneof(
 );
 
 const randomBytes = fc.uint8Array({ maxLength: 64 }).map((bytes): Bytes => Uint8Array.from(bytes));
-const input: fc.Arbitrary<Input> = fc.oneof(
-  fc.tuple(drawnGguf, damage).map(([file, damage]) => ({ kind: "gguf" as const, file: damaged(file, damage) })),
-  fc
+const inputs: Readonly<Record<Input["kind"], fc.Arbitrary<Input>>> = {
+  gguf: fc.tuple(drawnGguf, damage).map(([file, damage]) => ({ kind: "gguf", file: damaged(file, damage) })),
+  safetensors: fc
     .oneof(
       { weight: 8, arbitrary: safetensors(["a", "b", "é"]) },
       { weight: 1, arbitrary: randomBytes },
       { weight: 1, arbitrary: fc.tuple(fc.json(), randomBytes).map(([header, data]) => rawFile(header, data)) },
     )
-    .map((file) => ({ kind: "safetensors" as const, file })),
-  fc
+    .map((file) => ({ kind: "safetensors", file })),
+  "config.json": fc
     .oneof(
       { weight: 8, arbitrary: fc.tuple(config, edits).map(([json, edits]) => edited(json, edits)) },
       { weight: 1, arbitrary: fc.json() },
       { weight: 1, arbitrary: fc.string() },
     )
-    .map((file) => ({ kind: "config.json" as const, file })),
-  checkpoint.map((files) => ({ kind: "checkpoint" as const, files })),
-);
+    .map((file) => ({ kind: "config.json", file })),
+  checkpoint: checkpoint.map((files) => ({ kind: "checkpoint", files })),
+};
 
 async function read(input: Input): Promise<void> {
   if (input.kind === "config.json") {
@@ -203,7 +204,13 @@ type Message =
   { readonly done: number } | { readonly counts: Readonly<Record<string, number>>; readonly failure?: string };
 
 /** Reads input after input, and says how far it is. */
-async function soak(runs: number, seed: number, path: string | undefined, say: (m: Message) => void): Promise<void> {
+async function soak(
+  input: fc.Arbitrary<Input>,
+  runs: number,
+  seed: number,
+  path: string | undefined,
+  say: (m: Message) => void,
+): Promise<void> {
   const counts: Record<string, number> = {};
   let done = 0;
   const law = fc.asyncProperty(input, async (input) => {
@@ -218,14 +225,14 @@ async function soak(runs: number, seed: number, path: string | undefined, say: (
 function describe({ errorInstance, counterexample, counterexamplePath, seed }: fc.RunDetails<[Input]>): string {
   const error = errorInstance instanceof Error ? (errorInstance.stack ?? errorInstance.message) : String(errorInstance);
   const smallest = fc.stringify(counterexample).slice(0, 2_000);
-  return `${error.slice(0, 2_000)}\nsmallest input found: ${smallest}\nalone: npm run soak -- --seed ${seed} --path ${counterexamplePath}`;
+  return `${error.slice(0, 2_000)}\nsmallest input found: ${smallest}\nalone, with the same --only: npm run soak -- --seed ${seed} --path ${counterexamplePath}`;
 }
 
 /** Starts the process that reads, and ends it if it falls silent. */
 function watch(args: readonly string[], runs: number, seed: number): void {
   const reader = fork(process.argv[1], [...args, "--seed", `${seed}`, "--reads"]);
   const fail = (problem: string): void => {
-    console.error(`${problem}\nto see it again: npm run soak -- --runs ${runs} --seed ${seed}`);
+    console.error(`${problem}\nto see it again: npm run soak -- ${[...args, `--seed ${seed}`].join(" ")}`);
     process.exitCode = 1;
   };
   let done = 0;
@@ -252,6 +259,7 @@ function watch(args: readonly string[], runs: number, seed: number): void {
 const { values } = parseArgs({
   options: {
     runs: { type: "string", default: "100000" },
+    only: { type: "string" },
     seed: { type: "string", default: `${Date.now() % 2 ** 31}` },
     path: { type: "string" },
     reads: { type: "boolean", default: false },
@@ -261,8 +269,12 @@ const [runs, seed] = [Number(values.runs), Number(values.seed)];
 if (!Number.isInteger(runs) || runs < 1)
   throw new ConfigError(`--runs: must be a positive integer, got ${values.runs}`);
 if (!Number.isInteger(seed)) throw new ConfigError(`--seed: must be an integer, got ${values.seed}`);
+const kind = values.only;
+if (kind !== undefined && !Object.hasOwn(inputs, kind))
+  throw new ConfigError(`--only: must be one of ${Object.keys(inputs).join(", ")}, got ${kind}`);
 if (values.reads) {
-  await soak(runs, seed, values.path, (message) => process.send!(message));
+  const input = kind === undefined ? fc.oneof(...Object.values(inputs)) : inputs[kind as Input["kind"]];
+  await soak(input, runs, seed, values.path, (message) => process.send!(message));
   process.disconnect();
 } else {
   watch(process.argv.slice(2), runs, seed);

@@ -126,7 +126,8 @@ describe.each(availableBackends)("$name", ({ open }) => {
     await fc.assert(
       fc.asyncProperty(lives, fc.integer({ min: 1, max: 4 }), async (actions, capacity) => {
         const steps = planned(actions);
-        await expectSame(backend, { recomputed: recomputed(steps), lived: lived(steps, capacity) }, tally);
+        const ways = { recomputed: recomputed(steps), lived: lived(steps, capacity) };
+        await expectSame(backend, ways, tally, { drawn: [actions, capacity] });
       }),
       { numRuns: runs(30) },
     );

@@ -88,13 +88,15 @@ describe.each(availableBackends)("$name", ({ open }) => {
 
   test("permuting the experts with the router's rows changes nothing", () =>
     over((tally, mixture, draws) =>
-      expectSame(backend, { given: sparse(mixture), permuted: sparse(mixture, shuffled(mixture.E, draws)) }, tally),
+      expectSame(backend, { given: sparse(mixture), permuted: sparse(mixture, shuffled(mixture.E, draws)) }, tally, {
+        drawn: [mixture, draws],
+      }),
     ));
 
   test("k = E is the dense mixture, normalised or not", () =>
     over((tally, mixture) => {
       const all = { ...mixture, k: mixture.E };
-      return expectSame(backend, { sparse: sparse(all), dense: dense(all) }, tally);
+      return expectSame(backend, { sparse: sparse(all), dense: dense(all) }, tally, { drawn: [mixture] });
     }));
 
   test("no token depends on the others", () =>
@@ -103,7 +105,7 @@ describe.each(availableBackends)("$name", ({ open }) => {
       const singly = withLayer(mixture, inOrder(mixture), (layer, where) =>
         tokens.map((t) => layer.forward(inputOf(mixture, where, t, t + 1)).output),
       );
-      return expectSame(backend, { together: sparse(mixture), singly }, tally);
+      return expectSame(backend, { together: sparse(mixture), singly }, tally, { drawn: [mixture] });
     }));
 
   test("weights sum to 1 if and only if they are normalised or all experts are visited", () =>
@@ -111,7 +113,7 @@ describe.each(availableBackends)("$name", ({ open }) => {
       const sums = withLayer(mixture, inOrder(mixture), (layer, where) => [
         sum(layer.forward(inputOf(mixture, where)).routing.weights),
       ]);
-      await expectSame(backend, { sums }, tally);
+      await expectSame(backend, { sums }, tally, { drawn: [mixture] });
       // What the oracle says of the sums holds of the backend's, which lie within its bounds.
       const judge = oracle(backend.features.accuracy);
       const { value, bound } = await judge.inspect(sums(judge)[0]);

@@ -80,7 +80,7 @@ describe.each(availableBackends)("$name", ({ open }) => {
         singly: of(config, seed, (model) => throughCache(model, one.map((id) => [id]))), // prettier-ignore
         chunked: of(config, seed, (model) => throughCache(model, chunks)),
       };
-      return expectSame(backend, ways, tally);
+      return expectSame(backend, ways, tally, { drawn: [config, seed, one, chunks] });
     }));
 
   test("composites alone lie within the same bounds", () =>
@@ -102,6 +102,7 @@ describe.each(availableBackends)("$name", ({ open }) => {
         backend,
         { alone: followed([]), followed: followed(other), otherwise: followed(another) },
         tally,
+        { drawn: [config, seed, one, other] },
       );
     }));
 
@@ -116,7 +117,9 @@ describe.each(availableBackends)("$name", ({ open }) => {
           return [one, other].map(({ length }, row) => tokensOf(logits, row, ...(side === "left" ? [T - length, T] as const : [0, length] as const))); // prettier-ignore
         });
       const alone = of(config, seed, (model) => [model.forward([one]), model.forward([other])]);
-      return expectSame(backend, { alone, left: batch("left", 7), right: batch("right", 0) }, tally);
+      return expectSame(backend, { alone, left: batch("left", 7), right: batch("right", 0) }, tally, {
+        drawn: [config, seed, one, other],
+      });
     }));
 
   test("texts packed into one row are independent", () =>
@@ -125,6 +128,6 @@ describe.each(availableBackends)("$name", ({ open }) => {
         model.forward([[...one, ...other]], { positions: packed([one, other]) }),
       ]);
       const alone = of(config, seed, (model) => [model.forward([one]), model.forward([other])]);
-      return expectSame(backend, { alone, packed: rows }, tally);
+      return expectSame(backend, { alone, packed: rows }, tally, { drawn: [config, seed, one, other] });
     }));
 });

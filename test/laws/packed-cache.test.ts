@@ -73,7 +73,8 @@ describe.each(availableBackends)("$name", ({ open }) => {
     await fc.assert(
       fc.asyncProperty(configs, text, pieces, stored, stored, fc.nat(), async (config, ids, cuts, kAs, vAs, seed) => {
         const read = (...sizes: number[]): Way => readIn(sizes, ids, config, [kAs, vAs], seed);
-        await expectSame(backend, { "at once": read(ids.length), pieces: read(...cuts), tokens: read(1) }, tally);
+        const ways = { "at once": read(ids.length), pieces: read(...cuts), tokens: read(1) };
+        await expectSame(backend, ways, tally, { drawn: [config, ids, cuts, kAs, vAs, seed] });
       }),
       { numRuns: runs(20) },
     );

@@ -70,7 +70,9 @@ describe.each(availableBackends)("$name", ({ open }) => {
           const rope = new Rope(where, 4, one.options);
           return where === judge ? Object.assign(rope, { table: exactTable }) : rope;
         };
-        await expectSame(backend, { near: attend(one, 0, ropeOn), far: attend(one, one.shift, ropeOn) }, tally, judge);
+        await expectSame(backend, { near: attend(one, 0, ropeOn), far: attend(one, one.shift, ropeOn) }, tally, {
+          judge,
+        });
       }),
       { numRuns: runs(30) },
     );

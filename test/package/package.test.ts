@@ -96,11 +96,14 @@ test("every entry works through import and through require", () => {
   }
 });
 
-/** With the DOM's types and without: none of WebGPU's are among them. */
-const libraries = { "the DOM": ["lib.dom.d.ts"], "no DOM": [] };
-test.each(Object.entries(libraries))("the types compile for a consumer with %s, declarations included", (_, dom) => {
-  const uses = entries.map(
-    ([subpath], i) => `import * as m${i} from "${nameOf(subpath)}";\nexport const n${i}: object = m${i};`,
+/** Neither the DOM's types nor those of WebGPU are needed for webgpu; files and signals of the other entries are the DOM's. */
+const consumers: readonly [string, readonly string[], readonly string[]][] = [
+  ["all entries and the DOM", entries.map(([subpath]) => subpath), ["lib.dom.d.ts"]],
+  ["webgpu and nothing but the language", ["./webgpu"], []],
+];
+test.each(consumers)("the types compile for a consumer of %s, declarations included", (_, subpaths, dom) => {
+  const uses = subpaths.map(
+    (subpath, i) => `import * as m${i} from "${nameOf(subpath)}";\nexport const n${i}: object = m${i};`,
   );
   writeFileSync(join(temp, "consumer.mts"), uses.join("\n"));
   const options: ts.CompilerOptions = {

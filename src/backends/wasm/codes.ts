@@ -100,6 +100,10 @@ export const GROUP_GATED = 407;
 export const GROUP_INPUT_GRAD = 408;
 export const GROUP_WEIGHT_GRAD = 409;
 export const ROUTE = 410;
+// what ROUTE makes of a logit
+export const SOFTMAX_SCORE = 0;
+export const SIGMOID_SCORE = 1;
+export const UNIFORM_SCORE = 2;
 
 // products with packed weights: 500 and up
 export const ROUND_ROWS = 500;

@@ -1,11 +1,9 @@
 // Where kernels hand over their work: addresses of views, scratch memory, and the launch of a command on all threads.
 import { BackendError } from "../../core/errors.js";
 import type { View } from "../../core/view.js";
+import { NUMBERS, WORDS } from "./layout.js";
 import type { WasmMemory } from "./memory.js";
 
-/** Where in a command its four f64 and its words begin, behind code and number of tiles (assembly/command.ts). */
-export const NUMBERS = 8;
-export const WORDS = 40;
 /** The command that is run at once. */
 const COMMAND = 1024;
 const COMMAND_BYTES = 4096;

@@ -1,6 +1,7 @@
 // Slots and their experts: how the kernels of experts cut their work, and the launches that they share.
 import { COMBINE, GROUP } from "./codes.js";
 import { perTile, type Engine } from "./engine.js";
+import { ITEM_BYTES } from "./layout.js";
 
 /** Up to so many slots, grouping them gains nothing: most have an expert of their own. */
 export const FEW_SLOTS = 16;
@@ -23,7 +24,7 @@ export function maxItems(slots: number, numExperts: number): number {
 
 /** Scratch memory for {@link groupSlots}. */
 export function groupBytes(slots: number, numExperts: number): number {
-  return 4 * (numExperts + 1 + 2 * slots + 1 + 3 * maxItems(slots, numExperts));
+  return 4 * (numExperts + 1 + 2 * slots + 1) + ITEM_BYTES * maxItems(slots, numExperts);
 }
 
 /** `experts`: the address of `slots` numbers; `perRow`: slots that share a row of the input. */

@@ -9,6 +9,7 @@ import {
   PACKED_SLOT_LINEAR,
 } from "./codes.js";
 import type { Engine } from "./engine.js";
+import { byParts, type Mlp, type MlpPart } from "./expert-parts.js";
 import {
   FEW_SLOTS,
   ITEM_SLOTS,
@@ -18,18 +19,9 @@ import {
   groupBytes,
   groupSlots,
   maxItems,
-  rowsAtOnce,
 } from "./experts.js";
-import {
-  DOT_SCRATCH,
-  MOST_COLUMNS,
-  PANEL_ROWS,
-  productBytes,
-  round,
-  roundBytes,
-  weightOf,
-  type Weight,
-} from "./packed-products.js";
+import { DOT_SCRATCH, PANEL_ROWS } from "./layout.js";
+import { MOST_COLUMNS, productBytes, round, roundBytes, weightOf, type Weight } from "./packed-products.js";
 
 /** y[r, j] = W[experts[r, j]] x[r] (or x[r, j]). */
 export function packedExpertLinear(
@@ -95,28 +87,20 @@ function linearByExpert(engine: Engine, weight: Weight, places: Places): void {
   engine.launch(PACKED_GROUP_LINEAR, tiles, [...weight.words, from, weight.rowBytes, ...sizes]);
 }
 
-/** The operands of expertMlp. */
-export interface PackedMlp {
-  readonly x: View;
-  readonly gateUp: Matrix;
-  readonly down: Matrix;
-  readonly experts: View;
-  readonly weights: View;
-  readonly y: View;
-}
-
-export function packedExpertMlp(engine: Engine, mlp: PackedMlp, activations: Activations): void {
-  const [rows, k] = mlp.experts.shape;
-  const [, width, hidden] = mlp.down.shape;
-  const run = rows * k <= FEW_SLOTS ? bySlot : byExpert;
-  const chunk = rowsAtOnce(rows, k * (width + 2 * hidden));
-  for (let row = 0; row < rows; row += chunk) run(engine, mlp, activations, row, Math.min(chunk, rows - row));
+export function packedExpertMlp(engine: Engine, mlp: Mlp, activations: Activations): void {
+  const first = weightOf(engine, mlp.gateUp, activations);
+  const second = weightOf(engine, mlp.down, activations);
+  byParts(
+    engine,
+    mlp,
+    (part) => bySlot(engine, first, second, part),
+    (part) => byExpert(engine, first, second, part),
+  );
 }
 
 /** The hidden numbers of each slot, then columns of y over all slots of a row; x and the hidden numbers may be rounded before. */
-function bySlot(engine: Engine, mlp: PackedMlp, activations: Activations, row: number, rows: number): void {
-  const { first, second, k, numExperts, width, hidden, x, experts, weights, y } = placed(engine, mlp, activations, row);
-  const slots = rows * k;
+function bySlot(engine: Engine, first: Weight, second: Weight, part: MlpPart): void {
+  const { rows, slots, k, numExperts, width, hidden, x, experts, weights, y } = part;
   const [firstRows, firstThreads] = roundBytes(engine, first, rows);
   const [secondRows, secondThreads] = roundBytes(engine, second, slots);
   const [rounded, scratch, sums, inner, innerRounded] = engine.scratch(
@@ -139,9 +123,8 @@ function bySlot(engine: Engine, mlp: PackedMlp, activations: Activations, row: n
 }
 
 /** The hidden numbers of the slots in the order of their expert, their products, and the sums of these. */
-function byExpert(engine: Engine, mlp: PackedMlp, activations: Activations, row: number, rows: number): void {
-  const { first, second, k, numExperts, width, hidden, x, experts, weights, y } = placed(engine, mlp, activations, row);
-  const slots = rows * k;
+function byExpert(engine: Engine, first: Weight, second: Weight, part: MlpPart): void {
+  const { rows, slots, k, numExperts, width, hidden, x, experts, weights, y } = part;
   const items = maxItems(slots, numExperts);
   const forHidden = acrossOf(hidden, first, slots, numExperts);
   const forWidth = acrossOf(width, second, slots, numExperts);
@@ -193,33 +176,4 @@ function byExpert(engine: Engine, mlp: PackedMlp, activations: Activations, row:
 function acrossOf(columns: number, weight: Weight, slots: number, numExperts: number): number {
   const wanted = columnsPerTile(columns, weight.width * weight.effort, slots, numExperts, PANEL_ROWS);
   return Math.min(wanted, MOST_COLUMNS);
-}
-
-interface Placed {
-  readonly first: Weight;
-  readonly second: Weight;
-  readonly k: number;
-  readonly numExperts: number;
-  readonly width: number;
-  readonly hidden: number;
-  readonly x: number;
-  readonly experts: number;
-  readonly weights: number;
-  readonly y: number;
-}
-
-/** Weights and sizes, and addresses from `row` on. */
-function placed(engine: Engine, mlp: PackedMlp, activations: Activations, row: number): Placed {
-  const { x, gateUp, down, experts, weights, y } = mlp;
-  const [numExperts, width, hidden] = down.shape;
-  const k = experts.shape[1];
-  return {
-    first: weightOf(engine, gateUp, activations),
-    second: weightOf(engine, down, activations),
-    ...{ k, numExperts, width, hidden },
-    x: engine.at(x) + row * width * 4,
-    experts: engine.at(experts) + row * k * 4,
-    weights: engine.at(weights) + row * k * 4,
-    y: engine.at(y) + row * width * 4,
-  };
 }

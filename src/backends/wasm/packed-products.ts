@@ -1,11 +1,12 @@
 // Products with packed weights: how a command describes the weight, and the rounding of x that may come before.
 import { rowsOf } from "../../core/shape.js";
 import type { Matrix, View } from "../../core/view.js";
-import { DECLINED, type Activations } from "../backend.js";
+import type { Activations } from "../backend.js";
 import { PACKED_MANY, PACKED_ROWS, Q4_0, Q4_0_INTEGERS, Q8_0, Q8_0_INTEGERS, ROUND_ROWS } from "./codes.js";
 import { perTile, type Engine } from "./engine.js";
-import { matrixWords } from "./packed-rows.js";
-import { product } from "./product.js";
+import { DOT_SCRATCH, PANEL_CODES, PANEL_ROWS, PANEL_SPARE, ROUNDED_BLOCK } from "./layout.js";
+import { ENCODE_BYTES, matrixWords } from "./packed-rows.js";
+import { product, workBytes } from "./product.js";
 
 /** A weight [.., out, in], packed or not, and how x meets it. */
 export interface Weight {
@@ -35,7 +36,7 @@ export function weightOf(engine: Engine, weight: Matrix, activations: Activation
     width,
     integers,
     rounds,
-    rowBytes: integers ? Math.ceil(width / 128) * ROUNDED_BYTES : width * 4,
+    rowBytes: integers ? roundedBlocks(width) * ROUNDED_BLOCK : width * 4,
     effort: integers ? 0.25 : 1,
   };
 }
@@ -46,16 +47,16 @@ const integerSchemes: ReadonlyMap<number, number> = new Map([
   [Q4_0, Q4_0_INTEGERS],
 ]);
 
-/** Of 128 numbers (assembly/packed-activations.ts). */
-const ROUNDED_BYTES = 400;
-
 /** Scratch memory for {@link round}: rows, then what threads need. */
 export function roundBytes(engine: Engine, weight: Weight, rows: number): readonly [rows: number, threads: number] {
   if (!weight.rounds) return [0, 0];
   return [rows * weight.rowBytes, engine.threads * threadBytes(weight.width)];
 }
 
-const threadBytes = (width: number): number => Math.ceil(width / 128) * 136 + 192;
+/** Blocks of a rounded row, with empty ones up to a multiple of four. */
+const roundedBlocks = (width: number): number => 4 * Math.ceil(width / 128);
+/** Codes and scales of a row in plain order, before they are put in another. */
+const threadBytes = (width: number): number => roundedBlocks(width) * (32 + 2) + ENCODE_BYTES;
 
 /** Where the rows are that the weight's products read: x itself, or its rounded rows in scratch memory. */
 export function round(engine: Engine, weight: Weight, x: number, rows: number, to: number, scratch: number): number {
@@ -74,19 +75,15 @@ export function packedLinear(
   bias: View | undefined,
   y: View,
   activations: Activations,
-): void | typeof DECLINED {
+): void {
   const { rows, width: columns } = rowsOf(y.shape);
-  if (rows * columns === 0) return undefined;
+  if (rows * columns === 0) return;
   const given = weightOf(engine, weight, activations);
   const added = bias === undefined ? 0 : engine.at(bias);
   const places = { x: engine.at(x), bias: added, y: engine.at(y), rows, columns };
   if (rows <= FEW_ROWS) return fewRows(engine, given, places);
   if (given.integers) return manyRows(engine, given, places);
-  // The f32 product needs all of the scratch memory, where rounded rows would lie.
-  if (given.rounds) return DECLINED;
-  const a = { at: engine.at(x), row: given.width * 4, column: 4, batch: 0 };
-  const c = { at: engine.at(y), row: columns * 4, column: 4, batch: 0 };
-  return product(engine, a, given, c, { batch: 1, rows, columns, k: given.width }, added);
+  return floatRows(engine, given, places);
 }
 
 /** Addresses and sizes; a bias of 0 is none. */
@@ -119,16 +116,24 @@ function manyRows(engine: Engine, weight: Weight, { x, bias, y, rows, columns }:
   engine.launch(PACKED_MANY, tiles, [...words, ...sizes, scratch, threadBytes, bias]);
 }
 
+/** The product of f32, with the rows of x or what their rounded ones stand for. */
+function floatRows(engine: Engine, weight: Weight, { x, bias, y, rows, columns }: Places): void {
+  const sizes = { batch: 1, rows, columns, k: weight.width };
+  const [forRows, forThreads] = roundBytes(engine, weight, rows);
+  const [rounded, scratch, ...work] = engine.scratch(forRows, forThreads, ...workBytes(engine, weight, sizes));
+  const from = round(engine, weight, x, rows, rounded, scratch);
+  const a = { at: from, row: weight.rowBytes, column: 4, batch: 0 };
+  const c = { at: y, row: columns * 4, column: 4, batch: 0 };
+  product(engine, a, weight, c, sizes, bias, work);
+}
+
 /** Scratch memory of a thread for a product of many rows with so many columns (assembly/packed-groups.ts, packed-panels.ts). */
 export function productBytes({ integers, width }: Weight, columns: number): number {
   if (!integers) return columns * width * 4;
-  return 128 + Math.ceil(columns / PANEL_ROWS) * Math.ceil(width / 32) * 544;
+  return PANEL_SPARE + Math.ceil(columns / PANEL_ROWS) * Math.ceil(width / 32) * (PANEL_CODES + 4 * PANEL_ROWS);
 }
 
-/** Scratch memory of a thread for sums (assembly/packed-dot.ts). */
-export const DOT_SCRATCH = 640;
-/** Rows of a weight that are put in order together, and the most that one tile takes. */
-export const PANEL_ROWS = 8;
+/** Rows of a weight that one tile takes at most. */
 export const MOST_COLUMNS = 64;
 /** Up to so many rows of x, putting a weight in order costs more than it saves. */
 const FEW_ROWS = 8;

@@ -3,12 +3,11 @@ import { rowsOf } from "../../core/shape.js";
 import { isPackedView, type Matrix, type PackedView, type SchemeName } from "../../core/view.js";
 import { BF16, F16, GATHER_PACKED, PLAIN, Q4_0, Q8_0, QUANTIZE } from "./codes.js";
 import { perTile, type Engine } from "./engine.js";
+import { PIECE } from "./layout.js";
 
 /** The schemes that this backend lists, as commands name them. */
 export const schemeCodes: Readonly<Record<SchemeName, number>> = { f16: F16, bf16: BF16, q8_0: Q8_0, q4_0: Q4_0 };
 
-/** Numbers encoded at a time: whole words of codes and of scales (assembly/packed.ts). */
-const PIECE = 2048;
 /** What a thread needs to encode: a block of numbers and its codes. */
 export const ENCODE_BYTES = 192;
 
@@ -38,6 +37,12 @@ export function decodeRows(engine: Engine, x: PackedView, wanted: Wanted, y: num
   const tile = perTile(items, 4 * width);
   const words = [...matrixWords(engine, x), tableRows, indices, count, y, pieces, width, tile];
   engine.launch(GATHER_PACKED, Math.ceil(items / tile), words);
+}
+
+/** Decodes all of x to `y`, an address. */
+export function decodeAll(engine: Engine, x: PackedView, y: number): void {
+  const { rows } = rowsOf(x.shape);
+  decodeRows(engine, x, { tableRows: rows, pieces: 1, count: rows, indices: 0 }, y);
 }
 
 /** Encodes as many numbers as `y` has, from the address x on. */

@@ -1,13 +1,8 @@
 // The other threads: Workers that wait inside WebAssembly. They never keep a process alive, and end with the backend.
 import { BackendError } from "../../core/errors.js";
+import { CALLER_MAY_SLEEP, GENERATION, SPINS, STOP, WORKERS } from "./layout.js";
 import { workerSource } from "./worker-source.js";
 
-/** Words of assembly/scheduler.ts. */
-const GENERATION = 192 / 4;
-const STOP = 264 / 4;
-const CALLER_MAY_SLEEP = 268 / 4;
-const WORKERS = 272 / 4;
-const SPINS = 276 / 4;
 const SPIN_MICROSECONDS = 50;
 
 export interface Pool {
@@ -32,14 +27,14 @@ export async function openPool(
   worker: (() => Worker) | undefined,
 ): Promise<Pool> {
   const words = new Int32Array(memory.buffer, 0, 512);
-  words[SPINS] = spinsFor(spin);
-  words[CALLER_MAY_SLEEP] = mayWait() ? 1 : 0;
+  words[SPINS / 4] = spinsFor(spin);
+  words[CALLER_MAY_SLEEP / 4] = mayWait() ? 1 : 0;
   const threads: Thread[] = [];
   const close = async (): Promise<void> => {
-    Atomics.store(words, WORKERS, 0);
-    Atomics.store(words, STOP, 1);
-    Atomics.add(words, GENERATION, 1);
-    Atomics.notify(words, GENERATION);
+    Atomics.store(words, WORKERS / 4, 0);
+    Atomics.store(words, STOP / 4, 1);
+    Atomics.add(words, GENERATION / 4, 1);
+    Atomics.notify(words, GENERATION / 4);
     await Promise.all(threads.map((thread) => thread.terminate()));
   };
   const { openThread, done } = opener(worker);
@@ -53,7 +48,7 @@ export async function openPool(
   } finally {
     done();
   }
-  Atomics.store(words, WORKERS, count);
+  Atomics.store(words, WORKERS / 4, count);
   return { close };
 }
 

@@ -1,8 +1,9 @@
 // Recorded commands as a program: what the kernels launch lies in linear memory, with scratch memory of its own, and one call runs it all.
 import { BackendError } from "../../core/errors.js";
 import { DECLINED, type Command, type Replay } from "../backend.js";
-import { Engine, NUMBERS, WORDS, type Exports } from "./engine.js";
+import { Engine, type Exports } from "./engine.js";
 import { kernelsOf } from "./kernels.js";
+import { NUMBERS, WORDS } from "./layout.js";
 import type { WasmMemory } from "./memory.js";
 
 interface Launch {

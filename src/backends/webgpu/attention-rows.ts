@@ -130,8 +130,12 @@ fn score_of(dot: f32) -> f32 {
   if (params.softcap == 0.0) { return dot * params.scale; }
   return params.softcap * bent(dot);
 }
-// Differences may be too large for f32, and nothing is left of them long before.
-fn lifted(score: f32, top: f32) -> f32 { return exp(max(score - top, -100.0)); }`;
+// Differences may be too large for f32, and nothing is left of them long before; a top may come from another shader, which rounds in its own
+// way. (Minima and maxima would lose a NaN.)
+fn lifted(score: f32, top: f32) -> f32 {
+  let gap = score - top;
+  return exp(select(select(gap, -100.0, gap < -100.0), 0.0, gap > 0.0));
+}`;
 
 /**
  * `fn any_lane(lane: u32, tag: u32, mine: bool) -> bool`, the same in all lanes: tags rise from call to call and are not 0. Uniform control

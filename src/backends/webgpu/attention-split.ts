@@ -98,7 +98,7 @@ fn run(group: u32, lane: u32) {
     range = vec2u(max(all.x, part * params.part_rows), min(all.y, (part + 1u) * params.part_rows));
   }
   let key_rows = workgroupUniformLoad(&range);
-  var result: array<vec4f, ROWS>;
+  var result = array<vec4f, ROWS>();
   for (var first = key_rows.x; first < key_rows.y; first += SPAN) {
     let key = key_of(batch, first + lane, key_rows.y);
     var seen_by = 0u;
@@ -126,7 +126,7 @@ fn run(group: u32, lane: u32) {
 fn score(lane: u32) {
   for (var step = 0u; step < SPAN; step += SPAN / 4u) {
     let n = step + lane / 4u;
-    var dots: array<f32, ROWS>;
+    var dots = array<f32, ROWS>();
     if (seen[n] != 0u && pool_heads[n] != NOWHERE) {
       for (var i = lane % 4u; i < WIDE; i += 4u) {
         let x = k_four(pool_heads[n], i * 4u);
@@ -182,7 +182,7 @@ fn weigh(lane: u32) {
 fn add_values(lane: u32, result: ptr<function, array<vec4f, ROWS>>) {
   for (var r = 0u; r < ROWS; r++) { (*result)[r] *= fades[r]; }
   for (var first = lane / WIDE; first < SPAN; first += KEYS_AT_ONCE * AHEAD) {
-    var values: array<vec4f, AHEAD>;
+    var values = array<vec4f, AHEAD>();
     for (var i = 0u; i < AHEAD; i++) {
       let n = first + i * KEYS_AT_ONCE;
       if (seen[n] != 0u && pool_heads[n] != NOWHERE) { values[i] = v_four(pool_heads[n], lane % WIDE * 4u); }

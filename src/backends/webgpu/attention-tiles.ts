@@ -59,7 +59,7 @@ fn has(mask: u32, i: u32, j: u32) -> bool { return ((mask >> (4u * i + j)) & 1u)
 // The products of the components in \`left\` and \`right\`.
 fn multiply(lane: u32, block: ptr<function, Block>) {
   for (var c = 0u; c < 8u; c++) {
-    var xs: Block;
+    var xs = Block();
     for (var i = 0u; i < 4u; i++) { xs[i] = left[(lane / 8u + 8u * i) * STRIDE + c]; }
     for (var j = 0u; j < 4u; j++) {
       let y = right[(lane % 8u + 8u * j) * STRIDE + c];
@@ -89,7 +89,7 @@ fn note_spoiled(x: vec4f) {
  */
 export const product = (name: string, rows: string, keys: string): string => `
 fn ${name}(lane: u32) -> Block {
-  var block: Block;
+  var block = Block();
   for (var chunk = 0u; chunk < CHUNKS; chunk++) {
     for (var i = lane; i < ${TILE * 8}u; i += ${LANES}u) {
       let column = (chunk * 8u + i % 8u) * 4u;
@@ -119,7 +119,7 @@ fn ${name}(lane: u32, fade: vec4f, sums: ptr<function, Sums>) {
       right[i / 8u * STRIDE + i % 8u] = x;
     }
     workgroupBarrier();
-    var part: Block;
+    var part = Block();
     for (var i = 0u; i < 4u; i++) { part[i] = (*sums)[4u * chunk + i] * fade[i]; }
     add_weighted(lane, &part);
     for (var i = 0u; i < 4u; i++) { (*sums)[4u * chunk + i] = part[i]; }

@@ -1,15 +1,8 @@
 // The device that a backend computes on: the caller's, or one of its own with all that the adapter has.
 import { BackendError } from "../../core/errors.js";
+import type { WebGpuFeature } from "./features.js";
 import { openDawn } from "./node.js";
 import { MAX_WINDOWS } from "./pipelines.js";
-
-/** Optional abilities that kernels have variants for. The last one belongs to the language, the others to the device. */
-export type WebGpuFeature = "subgroups" | "timestamp-query" | "packed_4x8_integer_dot_product";
-export const webGpuFeatures: readonly WebGpuFeature[] = [
-  "subgroups",
-  "timestamp-query",
-  "packed_4x8_integer_dot_product",
-];
 
 export interface OpenDevice {
   readonly device: GPUDevice;

@@ -43,14 +43,13 @@ fn own_slots(lane: u32, expert: u32, first: u32, count: u32) -> OwnSlots {
  */
 export interface ExpertGroups {
   readonly table: View;
+  /** Of a tile, at most: 8, 16 or 32. */
+  readonly tileRows: number;
   /** Enough for any choice of experts; those behind the last row of an expert have none. */
   readonly tiles: number;
   /** Of a shader that reads the table, in the order of {@link groupParams}. */
   readonly numbers: readonly number[];
 }
-
-/** Rows of a tile, at most. */
-export const TILE_ROWS = 32;
 
 export const groupParams: Readonly<Record<string, DType>> = { experts: "u32", first_tile: "u32", first_slot: "u32" };
 
@@ -62,12 +61,12 @@ export const groupReaders = `
 fn tile_at(i: u32) -> vec4u { return groups_vec(params.first_tile + 4u * i); }
 fn slot_at(i: u32) -> u32 { return groups_at(params.first_slot + i); }`;
 
-// Expert e's tiles have room from floor(start / TILE_ROWS) + e on: what comes before it needs no more.
+// Expert e's tiles have room from floor(start / tile_rows) + e on: what comes before it needs no more.
 const shader: Shader = {
   name: "group-slots",
   reads: { chosen: "u32" },
   writes: { groups: "u32" },
-  params: { ...groupParams, slots: "u32" },
+  params: { ...groupParams, slots: "u32", tile_rows: "u32" },
   lanes: GROUP_LANES,
   code: `
 ${ownSlots}
@@ -78,11 +77,11 @@ fn run(expert: u32, lane: u32) {
     groups_set(expert, own.earlier);
     if (expert == params.experts) { groups_set(expert + 1u, end); }
   }
-  let first_tile = own.earlier / ${TILE_ROWS}u + expert;
-  let end_tile = end / ${TILE_ROWS}u + expert + 1u;
+  let first_tile = own.earlier / params.tile_rows + expert;
+  let end_tile = end / params.tile_rows + expert + 1u;
   for (var tile = first_tile + lane; tile < end_tile; tile += LANES) {
-    let begin = min(own.earlier + (tile - first_tile) * ${TILE_ROWS}u, end);
-    groups_set_vec(params.first_tile + 4u * tile, vec4u(expert, begin, min(begin + ${TILE_ROWS}u, end), 0u));
+    let begin = min(own.earlier + (tile - first_tile) * params.tile_rows, end);
+    groups_set_vec(params.first_tile + 4u * tile, vec4u(expert, begin, min(begin + params.tile_rows, end), 0u));
   }
   var to = params.first_slot + own.earlier + own.before;
   for (var slot = own.begin; slot < own.end; slot++) {
@@ -93,11 +92,13 @@ fn run(expert: u32, lane: u32) {
 
 export function groupSlots(engine: Engine, experts: View, numExperts: number): ExpertGroups {
   const slots = sizeOf(experts.shape);
-  const tiles = Math.floor(slots / TILE_ROWS) + numExperts + 1;
+  // Tiles that an expert's usual share of the slots would not fill waste the arithmetic of what is missing.
+  const tileRows = [8, 16].find((few) => slots <= few * numExperts) ?? 32;
+  const tiles = Math.floor(slots / tileRows) + numExperts + 1;
   const firstTile = Math.ceil((numExperts + 2) / 4) * 4;
   const firstSlot = firstTile + 4 * tiles;
   const table = engine.scratch("u32", firstSlot + slots);
   const numbers = [numExperts, firstTile, firstSlot];
-  engine.dispatch(shader, [experts, table], [...numbers, slots], numExperts + 1);
-  return { table, tiles, numbers };
+  engine.dispatch(shader, [experts, table], [...numbers, slots, tileRows], numExperts + 1);
+  return { table, tileRows, tiles, numbers };
 }

@@ -3,9 +3,9 @@
 import type { View } from "../../core/view.js";
 import { byteDot, bytesReader } from "./byte-codes.js";
 import type { Engine } from "./engine.js";
-import { groupParams, groupReaders, TILE_ROWS, type ExpertGroups } from "./expert-groups.js";
+import { groupParams, groupReaders, type ExpertGroups } from "./expert-groups.js";
 import { productForm, productReads, type ExpertMatrix, type LeftRows, type ProductForm } from "./expert-operands.js";
-import { TILE_COLUMNS, TILE_LANES, TILE_STEP, tileLoaders, tileRows, tileSums } from "./expert-tiles.js";
+import { TILE_COLUMNS, TILE_LANES, TILE_STEP, tileText } from "./expert-tiles.js";
 import { quadDecoder, quadReader, scaleReader } from "./packed.js";
 import { variants, type Shader } from "./shader.js";
 import { silu } from "./wgsl.js";
@@ -22,6 +22,7 @@ const results: Readonly<Record<Result, { readonly columns: number; readonly plac
 
 interface TileForm extends ProductForm {
   readonly result: Result;
+  readonly tileRows: number;
   /** Whether rows of x are a multiple of 4 long. */
   readonly even: boolean;
 }
@@ -38,7 +39,7 @@ function sides({ result, format, coded, step, packedDot, even }: TileForm): stri
   return ${type}();`;
   if (coded)
     return `${bytesReader(format, "w", step === 16)}${scaleReader("w")}${byteDot(packedDot)}
-fn a_block(row: u32, k: u32) -> u32 { return x_row(row) * ((params.depth + 31u) / 32u) + k / 32u; }
+fn a_block(row: u32, k: u32) -> u32 { return x_rows[row] * ((params.depth + 31u) / 32u) + k / 32u; }
 fn a_inside(row: u32, k: u32) -> vec4u {
   if (has_row(row) && k < params.depth) { return x_codes_vec(a_block(row, k) * 8u + k % 32u / 4u); }
   return vec4u();
@@ -53,7 +54,7 @@ fn b_scale_inside(at: u32, k: u32) -> f32 {${straight("f32", "w_scale(row, k, pa
 }`;
   const numbers = `${quadDecoder(format)}${quadReader("f32", "x", even)}${quadReader(format, "w", step > 1)}
 fn a_inside(row: u32, k: u32) -> vec4f {
-  if (has_row(row) && k < params.depth) { return x_quad(x_row(row), k, params.depth); }
+  if (has_row(row) && k < params.depth) { return x_quad(x_rows[row], k, params.depth); }
   return vec4f();
 }`;
   if (result !== "turned")
@@ -80,15 +81,16 @@ fn put(row: u32, column: u32, values: vec4f) {
 
 const shaders = variants((key: string): Shader => {
   const form = JSON.parse(key) as TileForm;
-  const { result, coded } = form;
+  const { result, coded, tileRows } = form;
   const { columns } = results[result];
   const swiglu = result === "swiglu";
+  const tile = tileText(tileRows, coded ? "codes" : ["straight", result === "turned" ? "turned" : "straight"]);
   const statement = (row: string, [low, high]: readonly string[]): string =>
     swiglu
       ? `put(${row}, j, vec4f(${[0, 1, 2, 3].map((c) => `silu(${low}[${c}])`).join(", ")}) * ${high});`
       : `put(${row}, j, ${low}); put(${row}, j + 32u, ${high});`;
   const zeros = `
-    for (var at = lane; at < ${TILE_ROWS * columns}u; at += LANES) {
+    for (var at = lane; at < ${tileRows * columns}u; at += LANES) {
       let column = first_column + at % ${columns}u;
       if (has_row(at / ${columns}u) && column < params.columns) {
         y_set(slot_at(tile.y + at / ${columns}u) * params.columns + column, 0.0);
@@ -112,10 +114,10 @@ const shaders = variants((key: string): Shader => {
 ${groupReaders}
 var<private> tile: vec4u;
 var<private> first_column: u32;
-var<workgroup> tile_slots: array<u32, ${TILE_ROWS}>;
+var<workgroup> tile_slots: array<u32, ${tileRows}>;
+var<workgroup> x_rows: array<u32, ${tileRows}>;
 fn has_row(row: u32) -> bool { return row < tile.z - tile.y; }
-fn x_row(row: u32) -> u32 { return tile_slots[row] / params.slots_per_row; }
-${swiglu ? silu : ""}${sides(form)}${tileLoaders(coded ? "codes" : ["straight", result === "turned" ? "turned" : "straight"])}${put}
+${swiglu ? silu : ""}${sides(form)}${tile.loaders}${put}
 fn run(group: u32, lane: u32) {
   let column_tiles = (params.columns + ${columns - 1}u) / ${columns}u;
   let found = tile_at(group / column_tiles);
@@ -125,11 +127,15 @@ fn run(group: u32, lane: u32) {
   if (found.x == params.experts) {${swiglu ? "" : zeros}
     return;
   }
-  if (has_row(lane)) { tile_slots[lane] = slot_at(tile.y + lane); }
+  if (has_row(lane)) {
+    let slot = slot_at(tile.y + lane);
+    tile_slots[lane] = slot;
+    x_rows[lane] = slot / params.slots_per_row;
+  }
   workgroupBarrier();
   let depth = params.depth;
-  ${tileSums(coded)}
-${tileRows(statement)}
+  ${tile.sums}
+${tile.rows(statement)}
 }`,
   };
 });
@@ -177,7 +183,12 @@ export function groupedProducts(engine: Engine, product: GroupedProduct): void {
   const { result, x, weight, groups, slotsPerRow, y, from } = product;
   const [, columns] = y.shape;
   const depth = result === "turned" ? weight.rows : weight.width;
-  const form: TileForm = { ...productForm(engine, weight, x), result, even: depth % 4 === 0 };
+  const form: TileForm = {
+    ...productForm(engine, weight, x),
+    result,
+    tileRows: groups.tileRows,
+    even: depth % 4 === 0,
+  };
   engine.dispatch(
     shaders(JSON.stringify(form)),
     groupedViews(product),

@@ -1,12 +1,14 @@
 // The webgpu backend: kernels in WGSL. Calls are noted down and handed over in batches; only reading waits.
 import { BackendError } from "../../core/errors.js";
 import type { Backend } from "../backend.js";
-import { openDevice, webGpuFeatures, type OpenDevice, type WebGpuFeature } from "./device.js";
+import { openDevice, type OpenDevice } from "./device.js";
 import { BindGroups, Engine } from "./engine.js";
+import { webGpuFeatures, type WebGpuFeature } from "./features.js";
 import { kernelsOf } from "./kernels.js";
 import { GpuMemory } from "./memory.js";
 import { Pipelines } from "./pipelines.js";
-import { profile, type ProfiledDispatch } from "./profile.js";
+import { profile } from "./profile.js";
+import type { ProfiledDispatch } from "./profiled-dispatch.js";
 import { Queue } from "./queue.js";
 import { compileDispatches } from "./replay.js";
 

@@ -5,6 +5,7 @@ import { adamW } from "./kernels/adam-w.js";
 import { addRmsNorm } from "./kernels/add-rms-norm.js";
 import { appendKV } from "./kernels/append-kv.js";
 import { attention } from "./kernels/attention.js";
+import { attentionGrad } from "./kernels/attention-grad.js";
 import { binary } from "./kernels/binary.js";
 import { cast } from "./kernels/cast.js";
 import { combineExperts } from "./kernels/combine-experts.js";
@@ -79,6 +80,7 @@ export function kernelsOf(engine: Engine): { readonly kernels: Kernels; readonly
     linearGrad: linearGrad(engine),
     rmsNormGrad: rmsNormGrad(engine),
     swigluGrad: swigluGrad(engine),
+    attentionGrad: attentionGrad(engine),
     expertLinearGrad: expertLinearGrad(engine),
     crossEntropyGrad: crossEntropyGrad(engine),
   } satisfies Partial<Kernels>;

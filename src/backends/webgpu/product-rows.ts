@@ -3,7 +3,7 @@
 import type { View } from "../../core/view.js";
 import { quantizedRows } from "./activations.js";
 import type { Engine } from "./engine.js";
-import { bitsOf, hasScales, packedReads, quadDecoder, quadReader, scaleReader } from "./packed.js";
+import { bitsOf, codeDots, hasScales, packedReads, quadDecoder, quadReader, scaleReader } from "./packed.js";
 import { variants, type Shader } from "./shader.js";
 import { reduction } from "./wgsl.js";
 
@@ -73,7 +73,7 @@ fn x_inside(row: u32, column: u32) -> vec4f {
   };
 }
 
-/** Codes times codes, as integers: the same ones with and without the packed dot. A chunk lies within a block, with one scale. */
+/** Codes times codes. A chunk lies within a block, with one scale. */
 function byCodes(format: string, packedDot: boolean): Way {
   const nibbles = (words: string, step: number): string =>
     [0, 1]
@@ -88,20 +88,7 @@ function byCodes(format: string, packedDot: boolean): Way {
     times: "dot_of",
     type: "vec4i",
     scale: (row) => `x_scales_at(row${row} * blocks + column / 32u)`,
-    functions: `${
-      packedDot
-        ? ""
-        : `
-fn signed_bytes(word: u32) -> vec4i { return bitcast<vec4i>(vec4u(word) << vec4u(24u, 16u, 8u, 0u)) >> vec4u(24u); }`
-    }
-fn dot_word(a: u32, b: u32) -> i32 { return ${packedDot ? "dot4I8Packed(a, b)" : "dot(signed_bytes(a), signed_bytes(b))"}; }
-fn dot_of(a: vec4u, b: vec4u) -> i32 { return dot_word(a.x, b.x) + dot_word(a.y, b.y) + dot_word(a.z, b.z) + dot_word(a.w, b.w); }
-// The four codes in the low half of a word, less 8, as bytes: 128 - 8 does not borrow from its neighbour, and 128 changes the sign bit.
-fn bytes_of(word: u32) -> u32 {
-  let pairs = ((word & 0xffffu) | (word << 8u)) & 0x00ff00ffu;
-  let bytes = (pairs | (pairs << 4u)) & 0x0f0f0f0fu;
-  return ((bytes | 0x80808080u) - 0x08080808u) ^ 0x80808080u;
-}`,
+    functions: codeDots(packedDot),
   };
 }
 

@@ -6,13 +6,13 @@ import { packedReads, quadDecoder, quadReader } from "./packed.js";
 import { MAX_WINDOWS } from "./pipelines.js";
 import { variants, type Shader } from "./shader.js";
 
-const LANES = 64;
+export const LANES = 64;
 /** Lanes stand in a square; each has the rows and columns at this distance from each other, so that neighbours read neighbours. */
-const SIDE = 8;
+export const SIDE = 8;
 /** Vectors of the inner extent in a tile. Two are 32 bytes of each row, what a memory reads at least; more would take longer to compile. */
-const QUADS = 2;
+export const QUADS = 2;
 /** Vectors between rows of a tile: an odd number, so that eight lanes that read eight rows meet no bank twice. */
-const STRIDE = QUADS + 1;
+export const STRIDE = QUADS + 1;
 /**
  * Rows and columns per lane. With 8 of each, 16 vectors are read from workgroup memory per 256 multiplications, few enough that arithmetic
  * takes the time, and the sums leave registers for several workgroups. Smaller ones read more, but make more workgroups.
@@ -79,74 +79,119 @@ fn ${name}_load(lane: u32, batch: u32, first: u32, k: u32) {${direction === "tur
 }`;
 }
 
-type Variant = `${number},${number},${SideKey},${SideKey},${"bias" | "plain"}`;
+/** What differs between kinds of tiles: what a step along the inner extent loads, and what it adds to the sums. */
+interface Steps {
+  readonly name: string;
+  readonly reads: Shader["reads"];
+  readonly functions: string;
+  /** Numbers of the inner extent per step. */
+  readonly depth: number;
+  /** Calls that fill the tiles from `k` on, for the tile that begins at `row` and `column` of `batch`. */
+  readonly load: string;
+  /** Statements that add to the vectors sumR_H, of row R and columns 4 H to 4 H + 3 of the lane in row `i` and column `j` of the square. */
+  readonly add: string;
+}
 
-const shaders = variants((variant: Variant): Shader => {
-  const [tall, wide, a, b, added] = variant.split(",") as [string, string, SideKey, SideKey, string];
-  const tile = { rows: Number(tall) * SIDE, columns: Number(wide) * SIDE };
-  const rows = Array.from({ length: Number(tall) }, (_, r) => r);
-  const halves = Array.from({ length: Number(wide) / 4 }, (_, h) => h);
-  const steps = ["x", "y", "z", "w"];
-  const format = b.split(" ")[0];
-  const half = (h: number): string => `
-    let b${h} = transpose(mat4x4f(${steps.map((_, c) => `b_tile[b_at + ${(4 * h + c) * SIDE * STRIDE}u]`).join(", ")}));`;
-  const row = (r: number): string => `
-    let a${r} = a_tile[a_at + ${r * SIDE * STRIDE}u];
-    ${halves.map((h) => steps.map((step, c) => `sum${r}_${h} += a${r}.${step} * b${h}[${c}];`).join(" ")).join("\n    ")}`;
+/** The sums of a lane: for each row r of `tall` and each four h of `wide`. */
+export const perSum = (tall: number, wide: number, text: (r: number, h: number) => string): string =>
+  Array.from({ length: (tall * wide) / 4 }, (_, i) => text(Math.floor((4 * i) / wide), i % (wide / 4))).join("\n  ");
+
+/** A shader whose lanes have `tall` rows and `wide` columns each. */
+export function tileShader(tall: number, wide: number, biased: boolean, steps: Steps): Shader {
   return {
-    name: `product-tiles-${format}`,
-    reads: { ...packedReads("f32", "a"), ...packedReads(format, "b"), ...(added === "bias" && { bias: "f32" }) },
+    name: steps.name,
+    reads: { ...steps.reads, ...(biased && { bias: "f32" }) },
     writes: { y: "f32" },
     params: { m: "u32", n: "u32", depth: "u32", row_tiles: "u32", column_tiles: "u32" },
     lanes: LANES,
     code: `
-${quadDecoder(format)}${loader("a", "params.m", tile.rows, a)}${loader("b", "params.n", tile.columns, b)}
+${steps.functions}
 fn put(batch: u32, row: u32, column: u32, values: vec4f) {
   if (row >= params.m) { return; }
   for (var c = 0u; c < 4u; c++) {
     let at = column + c * ${SIDE}u;
-    if (at < params.n) { y_set((batch * params.m + row) * params.n + at, values[c]${added === "bias" ? " + bias_at(at)" : ""}); }
+    if (at < params.n) { y_set((batch * params.m + row) * params.n + at, values[c]${biased ? " + bias_at(at)" : ""}); }
   }
 }
 fn run(group: u32, lane: u32) {
   // Tiles that read the same part of b are neighbours.
-  let row = group % params.row_tiles * ${tile.rows}u;
-  let column = group / params.row_tiles % params.column_tiles * ${tile.columns}u;
+  let row = group % params.row_tiles * ${tall * SIDE}u;
+  let column = group / params.row_tiles % params.column_tiles * ${wide * SIDE}u;
   let batch = group / params.row_tiles / params.column_tiles;
   let i = lane / ${SIDE}u;
   let j = lane % ${SIDE}u;
-  ${rows.flatMap((r) => halves.map((h) => `var sum${r}_${h} = vec4f();`)).join(" ")}
-  for (var k = 0u; k < params.depth; k += ${4 * QUADS}u) {
+  ${perSum(tall, wide, (r, h) => `var sum${r}_${h} = vec4f();`)}
+  for (var k = 0u; k < params.depth; k += ${steps.depth}u) {
     workgroupBarrier();
-    a_load(lane, batch, row, k);
-    b_load(lane, batch, column, k);
-    workgroupBarrier();
-    for (var q = 0u; q < ${QUADS}u; q++) {
-    let a_at = i * ${STRIDE}u + q;
-    let b_at = j * ${STRIDE}u + q;${halves.map(half).join("")}${rows.map(row).join("")}
-    }
+    ${steps.load}
+    workgroupBarrier();${steps.add}
   }
-  ${rows.flatMap((r) => halves.map((h) => `put(batch, row + ${r * SIDE}u + i, column + ${4 * h * SIDE}u + j, sum${r}_${h});`)).join("\n  ")}
+  ${perSum(tall, wide, (r, h) => `put(batch, row + ${r * SIDE}u + i, column + ${4 * h * SIDE}u + j, sum${r}_${h});`)}
 }`,
   };
+}
+
+type Variant = `${number},${number},${SideKey},${SideKey},${boolean}`;
+
+const shaders = variants((variant: Variant): Shader => {
+  const [tallText, wideText, a, b, biased] = variant.split(",") as [string, string, SideKey, SideKey, string];
+  const [tall, wide] = [Number(tallText), Number(wideText)];
+  const format = b.split(" ")[0];
+  const fours = Array.from({ length: wide / 4 }, (_, h) => h);
+  const four = (h: number): string =>
+    [0, 1, 2, 3].map((c) => `b_tile[b_at + ${(4 * h + c) * SIDE * STRIDE}u]`).join(", ");
+  const row = (r: number): string => `
+      let a${r} = a_tile[a_at + ${r * SIDE * STRIDE}u];
+      ${fours.map((h) => ["x", "y", "z", "w"].map((step, c) => `sum${r}_${h} += a${r}.${step} * b${h}[${c}];`).join(" ")).join("\n      ")}`;
+  return tileShader(tall, wide, biased === "true", {
+    name: `product-tiles-${format}`,
+    reads: { ...packedReads("f32", "a"), ...packedReads(format, "b") },
+    functions: `${quadDecoder(format)}${loader("a", "params.m", tall * SIDE, a)}${loader("b", "params.n", wide * SIDE, b)}`,
+    depth: 4 * QUADS,
+    load: "a_load(lane, batch, row, k); b_load(lane, batch, column, k);",
+    add: `
+    for (var q = 0u; q < ${QUADS}u; q++) {
+      let a_at = i * ${STRIDE}u + q;
+      let b_at = j * ${STRIDE}u + q;
+      ${fours.map((h) => `let b${h} = transpose(mat4x4f(${four(h)}));`).join("\n      ")}${Array.from({ length: tall }, (_, r) => row(r)).join("")}
+    }`,
+  });
 });
+
+/** Rows and columns per lane for a product of this size, and what {@link tileShader} takes. */
+export function tilingOf(batch: number, m: number, n: number, depth: number): Tiling {
+  const tiled = tilings.map(([tall, wide]) => {
+    const rowTiles = Math.ceil(m / (tall * SIDE));
+    const columnTiles = Math.ceil(n / (wide * SIDE));
+    const groups = batch * rowTiles * columnTiles;
+    // Half the height would do where all rows fit into that.
+    const full = 2 * m > tall * SIDE;
+    return {
+      tall,
+      wide,
+      groups,
+      numbers: [m, n, depth, rowTiles, columnTiles],
+      enough: full && groups >= ENOUGH_GROUPS,
+    };
+  });
+  return tiled.find(({ enough }) => enough) ?? tiled[tiled.length - 1];
+}
+
+export interface Tiling {
+  readonly tall: number;
+  readonly wide: number;
+  readonly numbers: readonly number[];
+  readonly groups: number;
+}
 
 /** @returns DECLINED where the operands need more bindings than there are */
 export function tiledProduct(engine: Engine, product: Product): typeof DECLINED | undefined {
   const { a, b, bias, y, batch, m, n, depth } = product;
   const views = [...a.parts, ...b.parts, ...(bias ? [bias] : []), y];
   if (engine.bindings(...views) > MAX_WINDOWS) return DECLINED;
-  const tiled = tilings.map(([tall, wide]) => {
-    const rowTiles = Math.ceil(m / (tall * SIDE));
-    const columnTiles = Math.ceil(n / (wide * SIDE));
-    // Half the height would do where all rows fit into that.
-    const full = 2 * m > tall * SIDE;
-    return { tall, wide, rowTiles, columnTiles, groups: batch * rowTiles * columnTiles, full };
-  });
-  const chosen = tiled.find(({ groups, full }) => full && groups >= ENOUGH_GROUPS) ?? tiled[tiled.length - 1];
-  const { tall, wide, rowTiles, columnTiles, groups } = chosen;
-  const shader = shaders(`${tall},${wide},${keyOf(a, m, depth)},${keyOf(b, n, depth)},${bias ? "bias" : "plain"}`);
-  engine.dispatch(shader, views, [m, n, depth, rowTiles, columnTiles], groups);
+  const { tall, wide, numbers, groups } = tilingOf(batch, m, n, depth);
+  const shader = shaders(`${tall},${wide},${keyOf(a, m, depth)},${keyOf(b, n, depth)},${bias !== undefined}`);
+  engine.dispatch(shader, views, numbers, groups);
   return undefined;
 }
 

@@ -1,14 +1,8 @@
 // Times single dispatches by the device's own clock: while it runs, each has a compute pass of its own with a timestamp at both ends.
 import type { Dispatch } from "./dispatch.js";
+import type { ProfiledDispatch } from "./profiled-dispatch.js";
 import type { Queue } from "./queue.js";
 import { GPU_COPY_DST, GPU_COPY_SRC, GPU_MAP_READ, GPU_QUERY_RESOLVE } from "./queue.js";
-
-export interface ProfiledDispatch {
-  readonly op: string;
-  readonly shader: string;
-  /** On the device; left out where it has no timestamps. */
-  readonly nanoseconds?: number;
-}
 
 export async function profile(
   queue: Queue,

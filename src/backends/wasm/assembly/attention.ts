@@ -1,5 +1,6 @@
 // Attention in one pass over keys and values: a tile has some tokens of a batch row, the query heads of one kv head, and all keys that they
 // may see or a chunk of them. Scores exist for a block of keys only, with running maxima and sums (Milakov & Gimelshein 2018).
+import * as layout from "../layout";
 import {
   ALL, FAR, FIELDS, FIRST, LAST, NEAR, NONE, PLACE, SEGMENT, SOME, SUMMARY_BYTES,
   greatestOf, groupOf, headsOf, keyLists, keyRecords, keyRowsOf, kvHeadsOf, leastOf, maskStream, packedOf, queryRecords, relation, sizeOf,
@@ -13,8 +14,7 @@ import { single, word } from "./command";
 import { exp4 } from "./math";
 import { madd } from "./simd";
 
-/** Rows of the stream at a time; attention.ts among the kernels counts scratch memory by it. */
-export const BLOCK: u32 = 64;
+export const BLOCK: u32 = layout.KEY_BLOCK;
 
 /**
  * Keys that are scored at a time where a tile has one panel, and so its products wait for memory: meanwhile their rows of the next kv head are

@@ -18,7 +18,7 @@ const options = [
 export async function buildAssembly() {
   const sources = readdirSync(here).filter((name) => /\.(ts|mjs)$/.test(name));
   const hash = createHash("sha256");
-  for (const path of [...sources.map((name) => join(here, name)), join(here, "../codes.ts")])
+  for (const path of [...sources, "../codes.ts", "../layout.ts"].map((name) => join(here, name)))
     hash.update(readFileSync(path));
   const mark = `// ${hash.digest("hex")}`;
   if (existsSync(output) && readFileSync(output, "utf8").startsWith(mark)) return;

@@ -1,7 +1,5 @@
 // A command in linear memory: code, number of tiles, four f64 numbers, then u32 words. JavaScript writes it (engine.ts), tiles read it.
-
-export const HEADER: usize = 8;
-const WORDS: usize = 40;
+import { NUMBERS, WORDS } from "../layout";
 
 export function tilesOf(command: usize): u32 {
   return load<u32>(command, 4);
@@ -9,7 +7,7 @@ export function tilesOf(command: usize): u32 {
 
 /** The i-th of the four numbers. */
 export function number(command: usize, i: usize): f64 {
-  return load<f64>(command + (i << 3), HEADER);
+  return load<f64>(command + (i << 3), NUMBERS);
 }
 
 export function single(command: usize, i: usize): f32 {

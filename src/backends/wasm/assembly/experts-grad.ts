@@ -1,4 +1,5 @@
 // Gradients of the products with experts, group by group (group.ts).
+import * as layout from "../layout";
 import { word } from "./command";
 import { storeLanes } from "./dot";
 import { storeEdge } from "./gemm";
@@ -8,11 +9,8 @@ import { touch } from "./touch";
 
 /** Steps of a sum at a time: so many rows of a weight, as wide as a tile, stay in the second-level cache. */
 const DEPTH: u32 = 64;
-/** Slots at a time for the gradient of a weight, and columns: what is gathered stays in the second-level cache. */
-const SLOTS: u32 = 64;
-const GATHERED_COLUMNS: u32 = 256;
-/** Gathered rows lie so far apart that they do not fall on the same lines of the cache. */
-const ROW_BYTES: usize = (256 + 16) * 4;
+const SLOTS: u32 = layout.GATHERED_SLOTS, GATHERED_COLUMNS: u32 = layout.GATHERED_COLUMNS;
+const ROW_BYTES: usize = 4 * layout.GATHERED_ROW;
 
 /**
  * dx = dy W for one item of a group, some columns; slots without an expert get 0. Words: dy, bytes between its rows; weights, bytes

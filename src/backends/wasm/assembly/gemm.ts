@@ -1,11 +1,11 @@
 // Matrix products, C = A B: B is packed once (PACK), then blocks of C are computed, each packing its own rows of A (GEMM).
+import * as layout from "../layout";
 import { word } from "./command";
 import { dotRow, dotRows } from "./dot";
 import { COLUMNS, PACKED_ROWS, packedBlock } from "./micro";
 import { packPanel } from "./pack";
 
-/** Steps of k at a time: a panel of B, 8 columns, stays in the first-level cache. */
-export const DEPTH: u32 = 512;
+const DEPTH: u32 = layout.DEPTH;
 
 /** Words: from, to, columns, k, bytes between columns, between steps of k, between batches; panels per tile, tiles per batch. */
 export function packTile(command: usize, tile: u32): void {

@@ -1,8 +1,7 @@
 // Slots in the order of their expert, so that an expert's weights are read once for all slots that chose it.
+import { ITEM_BYTES } from "../layout";
 import { word } from "./command";
 
-/** A piece of work: expert, where its slots begin in the order, how many. An expert with many slots has several. */
-const ITEM: usize = 12;
 
 /**
  * A stable counting sort; a slot whose expert is none of E goes to the end, as if to an expert E. Words: experts, slots, E, slots per row
@@ -23,7 +22,7 @@ export function groupTile(command: usize): void {
     const count = load<u32>(ends + (bin << 2));
     store<u32>(ends + (bin << 2), begin); // until the slots are placed: where the next one goes
     for (let from: u32 = 0; from < count; from += most) {
-      const item = items + 4 + found * ITEM;
+      const item = items + 4 + found * ITEM_BYTES;
       store<u32>(item, bin);
       store<u32>(item, begin + from, 4);
       store<u32>(item, min(most, count - from), 8);
@@ -48,7 +47,7 @@ export function groupTile(command: usize): void {
 
 /** The address of item i, or 0 if there are not so many. */
 export function itemAt(items: usize, i: u32): usize {
-  return i < load<u32>(items) ? items + 4 + i * ITEM : 0;
+  return i < load<u32>(items) ? items + 4 + i * ITEM_BYTES : 0;
 }
 
 export function expertOf(item: usize): u32 {

@@ -1,12 +1,13 @@
 // The innermost loops of the matrix products: a block of 4 x 8 sums in registers.
+import * as layout from "../layout";
 import { madd } from "./simd";
 
 /** Rows and columns of a block that is not packed. */
 export const ROWS: u32 = 4;
-export const COLUMNS: u32 = 8;
+export const COLUMNS: u32 = layout.BLOCK_COLUMNS;
 
 /** Rows of a packed block: with 8 columns, 12 sums, 2 vectors of B and 1 of A fill the registers of most machines. */
-export const PACKED_ROWS: u32 = 6;
+export const PACKED_ROWS: u32 = layout.BLOCK_ROWS;
 
 /**
  * C[6, 8] = A B, or C + A B: A packed as [k][6], B packed as [k][8]. `stride`: bytes from a row of C to the next. One step of k at a time:

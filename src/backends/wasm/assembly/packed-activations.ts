@@ -1,5 +1,6 @@
 // Rows of x rounded by the Q8_0 rule, in the order in which integer products read them. Codes of x never reach -128.
 import { word } from "./command";
+import * as layout from "../layout";
 import { Q4_0_INTEGERS, Q8_0, Q8_0_INTEGERS } from "../codes";
 import { decodeRow, encodeRow } from "./packed";
 import { scaleOf } from "./packed-halves";
@@ -15,8 +16,8 @@ const BLOCK: u32 = 32;
 // as the product's second operand must be, and the second term does not depend on w. Nibbles: x of even places, x of odd places.
 // Plain SIMD, int8: x as i16. Nibbles: the same, places n, n + 4, n + 8, ... together. Nibbles are w + 8, so their sums start at -8 sum x.
 
-/** Bytes of a block, and what lies where in it. */
-export const BLOCK_BYTES: usize = 96;
+/** Bytes of a block without the scale that stands apart, and what lies where in it. */
+export const BLOCK_BYTES: usize = layout.ROUNDED_BLOCK - 4;
 export const START: usize = 64;
 export const SCALE: usize = 80;
 export const TOTAL: usize = 84;
@@ -28,7 +29,7 @@ function blocksOf(width: u32): u32 {
 
 /** Bytes of a row. */
 export function rowBytes(width: u32): usize {
-  return (blocksOf(width) as usize) * (BLOCK_BYTES + 4);
+  return (blocksOf(width) as usize) * layout.ROUNDED_BLOCK;
 }
 
 export function scalesOf(x: usize, width: u32): usize {

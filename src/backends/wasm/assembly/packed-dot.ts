@@ -1,5 +1,6 @@
 // Four rows of int8 codes or nibbles (`S`: i8, u8) times one rounded row of x: integers within a block of 32, their products with both scales
 // summed in f32. The integers are those of both builds.
+import * as layout from "../layout";
 import { copyWords } from "./move";
 import { BLOCK_BYTES, START, scalesOf } from "./packed-activations";
 import { fromHalves, scaleOf, specialOf } from "./packed-halves";
@@ -38,11 +39,9 @@ function blockSums<S>(w: v128, v: v128, x0: v128, x1: v128, x2: v128, x3: v128, 
   return i32x4.add(i32x4.add(start, first), i32x4.add(i32x4.dot_i16x8_s(c, x2), i32x4.dot_i16x8_s(d, x3)));
 }
 
-/** Blocks whose scales are multiplied at a time; a row's products lie one after the other, and rows so far apart. */
+/** Blocks whose scales are multiplied at a time; a row's products lie one after the other, and rows a fifth of the scratch memory apart. */
 const CHUNK: u32 = 32;
-const ROW: usize = 128;
-/** Scratch memory of a product. */
-export const DOT_SCRATCH: usize = 5 * ROW;
+const ROW: usize = layout.DOT_SCRATCH / 5;
 
 /** The scales of `count` blocks of a row times those of x. */
 function multiplyScales(x: usize, scales: usize, to: usize, count: u32): void {

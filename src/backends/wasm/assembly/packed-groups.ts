@@ -1,4 +1,5 @@
 // Many rows of x times rows of a weight: codes are put in order, or decoded, once for all of them.
+import { PANEL_SPARE } from "../layout";
 import { PLAIN, Q4_0_INTEGERS, Q8_0_INTEGERS } from "../codes";
 import { word } from "./command";
 import { storeLanes } from "./dot";
@@ -9,9 +10,6 @@ import { packPanel } from "./pack";
 import { MATRIX_WORDS, codesOf, decodeRow, scalesOf, schemeOf } from "./packed";
 import { PANEL_ROWS, packRows, panelBytes, panelProducts } from "./packed-panels";
 import { silu } from "./swiglu";
-
-/** Scratch memory beside the panels: sums, or short blocks. */
-const SPARE: usize = 128;
 
 /** The i-th of a list of rows; 0 stands for all rows in order. */
 function rowOf(list: usize, i: u32): u32 {
@@ -31,7 +29,7 @@ function integerProducts<S>(
   command: usize, row: u32, columns: u32, k: u32, x: usize, xRow: usize, sources: usize, count: u32,
   y: usize, yRow: usize, targets: usize, bias: usize, scratch: usize,
 ): void {
-  const panels = scratch + SPARE;
+  const panels = scratch + PANEL_SPARE; // sums, or short blocks, lie before them
   packAll<S>(command, row, columns, k, panels, scratch);
   for (let m: u32 = 0; m < count; m += 4) {
     const last = count - 1;

@@ -1,18 +1,19 @@
 // Many rounded rows of x times int8 codes or nibbles (`S`: i8, u8): eight rows of the weight are put in the order of the integer products once,
 // then read by four rows of x at a time.
+import * as layout from "../layout";
 import { BLOCK_BYTES, SCALE, TOTAL } from "./packed-activations";
 import { codeBytes, fillUp } from "./packed-dot";
 import { scaleOf } from "./packed-halves";
 import { madd } from "./simd";
 
 /** Rows of a weight in a panel, and rows of x that meet it at a time. */
-export const PANEL_ROWS: u32 = 8;
+export const PANEL_ROWS: u32 = layout.PANEL_ROWS;
 const X_ROWS: u32 = 4;
 
 // A panel: for each block the codes of all rows, then the scales of the rows. The codes lie in steps of 32 bytes: for each row 4 bytes that are
 // multiplied by the same 4 bytes of x, four int8 or nibbles or, without relaxed SIMD, two i16.
-const STEPS: usize = ASC_FEATURE_RELAXED_SIMD ? 8 : 16;
-const CODES: usize = STEPS * 32;
+const CODES: usize = ASC_FEATURE_RELAXED_SIMD ? layout.PANEL_CODES / 2 : layout.PANEL_CODES;
+const STEPS: usize = CODES / 32;
 
 export function panelBytes(width: u32): usize {
   return (((width as usize) + 31) >> 5) * (CODES + 32);

@@ -1,9 +1,9 @@
 // Few rows of x times packed weights, which are read once, where they lie.
 import { word } from "./command";
+import { DOT_SCRATCH } from "../layout";
 import { storeApart, storeLanes } from "./dot";
 import { addRow } from "./gemm";
 import { MATRIX_WORDS } from "./packed";
-import { DOT_SCRATCH } from "./packed-dot";
 import { fourProducts } from "./packed-weights";
 import { madd } from "./simd";
 import { silu } from "./swiglu";

@@ -1,5 +1,6 @@
 // Rows of numbers in plain order, as they are or packed by a scheme: which code decodes and encodes them. A row begins on a word in each part.
 import { BF16, F16, PLAIN, Q4_0, Q8_0 } from "../codes";
+import * as layout from "../layout";
 import { word } from "./command";
 import { copyWords, fillWords } from "./move";
 import { decodeBf16Row, decodeF16Row, encodeFloats } from "./packed-floats";
@@ -7,8 +8,7 @@ import { decodeQ4Row, encodeQ4Block } from "./packed-q4";
 import { decodeQ8Row, encodeQ8Block } from "./packed-q8";
 
 const BLOCK: u32 = 32;
-/** Numbers that are encoded at a time: whole words of both parts. */
-const PIECE: u32 = 2048;
+const PIECE: u32 = layout.PIECE;
 
 // A command describes a matrix by five words: where its codes and its scales begin, words of each in a row, and the scheme. What is not packed
 // has its numbers for codes.

@@ -1,15 +1,15 @@
 // From a row of logits to its k experts and their weights.
+import * as codes from "../codes";
+import * as layout from "../layout";
 import { single, word } from "./command";
 import { storeLanes } from "./dot";
 import { exp4, expOf, sigmoid4 } from "./math";
 
-const SOFTMAX: u32 = 0;
-const SIGMOID: u32 = 1;
+const SOFTMAX: u32 = codes.SOFTMAX_SCORE, SIGMOID: u32 = codes.SIGMOID_SCORE;
 
 /** A key that is smaller than that of any number: an expert that was taken, or that does not exist. */
 const TAKEN: i32 = -0x80000000;
-/** Keys that share a largest one. */
-const BLOCK: u32 = 16;
+const BLOCK: u32 = layout.ROUTE_BLOCK;
 
 /**
  * Words: logits, bias or 0, weights, experts, rows, E, k, score (softmax, sigmoid, uniform), whether to normalize, rows per tile, scratch

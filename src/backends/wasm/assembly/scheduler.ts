@@ -1,30 +1,8 @@
 // Threads: a command is cut into tiles, and every thread, the caller included, claims tiles from one counter. No bit of a result depends
-// on who computes a tile. The words below lie in the first page of the shared memory, each on a cache line of its own.
+// on who computes a tile. The words that they share lie in the first page of memory (layout.ts).
+import { CALLER_MAY_SLEEP, CALLER_SLEEPS, CLAIMED, CLAIMS, DONE, GENERATION, REPLAYING, SLEEPERS, SPINS, STOP, WORKERS } from "../layout";
 import { tilesOf } from "./command";
 import { tile } from "./tiles";
-
-/** Tiles in the upper half, the next tile to claim in the lower: one atomic addition claims a tile and tells whether it exists. */
-const CLAIMS: usize = 64;
-/** Tiles that are done. */
-const DONE: usize = 128;
-/** Counts commands; workers sleep on it. */
-const GENERATION: usize = 192;
-/** Workers that sleep. */
-const SLEEPERS: usize = 256;
-/** 1 while the caller sleeps on DONE. */
-const CALLER_SLEEPS: usize = 260;
-/** 1 when the workers are to end. */
-const STOP: usize = 264;
-/** 1 where the caller may sleep: everywhere but on a browser's main thread. */
-const CALLER_MAY_SLEEP: usize = 268;
-/** Workers that answer. */
-const WORKERS: usize = 272;
-/** Looks at a word before sleeping, about 50 us. */
-const SPINS: usize = 276;
-/** 1 while commands follow one another without JavaScript in between. */
-const REPLAYING: usize = 280;
-/** The command whose tiles CLAIMS counts. */
-const COMMAND: usize = 320;
 
 /** Runs `count` commands, each when the one before is done; `list` holds their addresses. Workers that it woke stay awake. */
 export function replay(list: usize, count: u32): void {
@@ -40,7 +18,7 @@ export function run(command: usize): void {
     for (let i: u32 = 0; i < tiles; i++) tile(command, i, 0);
     return;
   }
-  store<u32>(COMMAND, command as u32);
+  store<u32>(CLAIMED, command as u32);
   atomic.store<u32>(DONE, 0);
   // A worker that comes late from the command before finds no tile left before this line, and a valid one of this command after it.
   atomic.store<u64>(CLAIMS, (tiles as u64) << 32);
@@ -56,7 +34,7 @@ function claim(thread: u32): void {
     const tiles = (claimed >> 32) as u32;
     const next = claimed as u32;
     if (next >= tiles) return;
-    tile(load<u32>(COMMAND), next, thread);
+    tile(load<u32>(CLAIMED), next, thread);
     if (atomic.add<u32>(DONE, 1) + 1 == tiles && atomic.load<u32>(CALLER_SLEEPS) != 0) atomic.notify(DONE, 1);
   }
 }

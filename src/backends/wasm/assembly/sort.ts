@@ -1,11 +1,11 @@
 // The k largest of each row for any k: what may be among them is chosen by its leading bits, and sorted by digits of 8 bits, which keeps
 // the order of equals. A key orders the numbers as unsigned integers, best first: both zeros are one, and every NaN is the last.
+import * as layout from "../layout";
 import { word } from "./command";
 import { fillWords } from "./move";
 
 const DIGITS: u32 = 256;
-/** Of the leading bits: 11. */
-const LEADING: u32 = 2048;
+const LEADING: u32 = layout.LEADING_VALUES;
 
 /** Words: x, values, indices; rows; n, k (1 to n); scratch, bytes per thread and per row, one of them 16 n + 8192. A tile is a row. */
 export function sortTile(command: usize, row: u32, thread: u32): void {

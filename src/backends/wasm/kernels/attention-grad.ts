@@ -1,18 +1,19 @@
 // Gradients of attention: the statistics of each query row again, then dq by tiles of queries and rows of dk and dv by tiles of keys, and those
-// rows added into the slots that they came from.
+// rows added into the slots that they came from. Packed pools are decoded first.
 import { sizeOf } from "../../../core/shape.js";
-import { isPackedView, type View } from "../../../core/view.js";
-import { DECLINED, type Kernels } from "../../backend.js";
+import { isPackedView, type Matrix, type View } from "../../../core/view.js";
+import type { Kernels } from "../../backend.js";
 import { ATTENTION, ATTENTION_GRAD_KEYS, ATTENTION_GRAD_QUERIES, ATTENTION_MEANS, ATTENTION_POOL } from "../codes.js";
 import { perTile, type Engine } from "../engine.js";
-import { BLOCK, sharedWords, threadBytesOf, tokensPerTile } from "./attention.js";
+import { KEY_BLOCK } from "../layout.js";
+import { decodeAll } from "../packed-rows.js";
+import { sharedWords, threadBytesOf, tokensPerTile } from "./attention.js";
 
 const KEYS_PER_TILE = 32;
 
 export const attentionGrad =
   (engine: Engine): NonNullable<Kernels["attentionGrad"]> =>
   ([q, k, v, queries, keys, y, dy], [dq, dk, dv], { scale, softcap, ...attrs }) => {
-    if (isPackedView(k) || isPackedView(v)) return DECLINED;
     const [batch, tokens, heads, size] = q.shape;
     const [slots, kvHeads] = k.shape;
     const keyRows = keys.shape[1];
@@ -22,19 +23,22 @@ export const attentionGrad =
     const keyTiles = Math.ceil(keyRows / KEYS_PER_TILE);
     const passing = tokensPerTile(tokens, group);
     const threadBytes = Math.max(
-      threadBytesOf(step * group, BLOCK, size, 4),
+      threadBytesOf(step * group, KEY_BLOCK, size, 4),
       threadBytesOf(KEYS_PER_TILE, passing * group, size, 4),
     );
     const rowBytes = (wanted: View | undefined): number => (wanted ? batch * keyRows * kvHeads * size * 4 : 0);
     const rows = batch * tokens * heads;
-    const [scratch, statistics, dkRows, dvRows] = engine.scratch(
+    const [scratch, statistics, dkRows, dvRows, kNumbers, vNumbers] = engine.scratch(
       threadBytes * engine.threads,
       3 * 4 * rows,
       rowBytes(dk),
       rowBytes(dv),
+      decodedBytes(k),
+      decodedBytes(v),
     );
+    const pools = { rowBytes: 4 * size, k: decoded(engine, k, kNumbers), v: decoded(engine, v, vNumbers) };
     const at = (view: View | undefined): number => (view ? engine.at(view) : 0);
-    const shared = sharedWords(engine, [q, k, v, queries, keys], { scale, softcap, ...attrs });
+    const shared = sharedWords(engine, [q, k, queries, keys], pools, { scale, softcap, ...attrs });
     const launch = (
       code: number,
       tiles: number,
@@ -71,8 +75,16 @@ export const attentionGrad =
       const words = [from, at(pool), at(keys), sizeOf(keys.shape) / 3, slots, width, perPool];
       engine.launch(ATTENTION_POOL, Math.ceil(slots / perPool), words);
     }
-    return undefined;
   };
+
+const decodedBytes = (pool: Matrix): number => (isPackedView(pool) ? 4 * sizeOf(pool.shape) : 0);
+
+/** Where the numbers of a pool lie: in its own place, or decoded to `scratch`. */
+function decoded(engine: Engine, pool: Matrix, scratch: number): number {
+  if (!isPackedView(pool)) return engine.at(pool);
+  decodeAll(engine, pool, scratch);
+  return scratch;
+}
 
 /** Each tile looks at all keys for those of its slots. */
 const MAX_POOL_TILES = 32;

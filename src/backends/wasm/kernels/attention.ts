@@ -4,12 +4,11 @@ import { isPackedView, type Matrix, type View } from "../../../core/view.js";
 import type { AttentionAttrs, Kernels } from "../../backend.js";
 import { ATTENTION, ATTENTION_MERGE } from "../codes.js";
 import { perTile, type Engine } from "../engine.js";
+import { KEY_BLOCK } from "../layout.js";
 import { matrixWords } from "../packed-rows.js";
 
 /** Query rows of a tile: each key and value is loaded once for them. */
 const TILE_ROWS = 64;
-/** Keys that pass at a time (assembly/attention.ts). */
-export const BLOCK = 64;
 /** So many tiles keep the threads busy; fewer are cut into chunks of keys. */
 const ENOUGH_TILES = 16;
 /** Keys and values of all heads of a chunk stay in a cache of the second level. */
@@ -30,12 +29,14 @@ export const attention =
     const tiles = lanes === 8 ? units / kvHeads : units;
     const chunkKeys = keysPerChunk(keys.shape[1], tiles, step * heads * size, 2 * 4 * kvHeads * size);
     const chunks = Math.max(1, Math.ceil(keys.shape[1] / chunkKeys));
-    const decodedBytes = isPackedView(k) || isPackedView(v) ? 2 * 4 * BLOCK * roundedUp(size) : 0;
-    const threadBytes = threadBytesOf(lanes, BLOCK, size, 2) + decodedBytes;
+    const packed = isPackedView(k) || isPackedView(v);
+    const pools = packed ? ROW_NUMBERS : { rowBytes: 4 * size, k: engine.at(k), v: engine.at(v) };
+    const decodedBytes = packed ? 2 * 4 * KEY_BLOCK * roundedUp(size) : 0;
+    const threadBytes = threadBytesOf(lanes, KEY_BLOCK, size, 2) + decodedBytes;
     const partBytes = 4 * lanes * (2 + roundedUp(size));
     const [scratch, parts] = engine.scratch(threadBytes * engine.threads, chunks > 1 ? units * chunks * partBytes : 0);
     const words = [
-      ...sharedWords(engine, [q, k, v, queries, keys], attrs),
+      ...sharedWords(engine, [q, k, queries, keys], pools, attrs),
       ...[engine.at(y), step, tokenTiles, batch],
       ...[chunks, chunkKeys, scratch, threadBytes, parts, 0, ...matrixWords(engine, k), ...matrixWords(engine, v)],
     ];
@@ -53,7 +54,7 @@ function keysPerChunk(keyRows: number, tiles: number, operations: number, bytes:
   const least = perTile(keyRows, 2 * operations);
   const most = Math.max(1, Math.floor(CHUNK_BYTES / bytes));
   const keys = Math.max(least, Math.min(most, (keyRows * tiles) / ENOUGH_TILES));
-  return Math.ceil(keys / BLOCK) * BLOCK;
+  return Math.ceil(keys / KEY_BLOCK) * KEY_BLOCK;
 }
 
 export const tokensPerTile = (tokens: number, group: number): number =>
@@ -74,22 +75,30 @@ export function threadBytesOf(lanes: number, block: number, size: number, panels
 const RECORD_NUMBERS = 16;
 const SMALL_NUMBERS = 64;
 
+/** Where the rows of keys and values lie: addresses, and bytes of a row. */
+export interface Pools {
+  readonly rowBytes: number;
+  readonly k: number;
+  readonly v: number;
+}
+/** Of packed pools rows are named by their numbers. */
+const ROW_NUMBERS: Pools = { rowBytes: 1, k: 0, v: 0 };
+
 /** The words that all commands of attention begin with (assembly/attention-tables.ts). */
 export function sharedWords(
   engine: Engine,
-  [q, k, v, queries, keys]: readonly [q: View, k: Matrix, v: Matrix, queries: View, keys: View],
+  [q, k, queries, keys]: readonly [q: View, k: Matrix, queries: View, keys: View],
+  pools: Pools,
   { causal, window, sinks }: AttentionAttrs,
 ): number[] {
   const [, tokens, heads, size] = q.shape;
   const least = causal ? 0 : -MOST;
   const from = window === 0 || causal ? -MOST : -Math.min(window, MOST);
   const to = window === 0 ? MOST : Math.min(causal ? window - 1 : window, MOST);
-  // Of packed pools rows are named by their numbers.
-  const [rowBytes, ...pools] = isPackedView(k) || isPackedView(v) ? [1, 0, 0] : [4 * size, engine.at(k), engine.at(v)];
   return [
-    ...[engine.at(q), ...pools, engine.at(queries), engine.at(keys)],
+    ...[engine.at(q), pools.k, pools.v, engine.at(queries), engine.at(keys)],
     ...[tokens, heads, k.shape[1], size, k.shape[0], keys.shape[1]],
-    ...[least, from, to, Math.min(sinks, MOST), rowBytes],
+    ...[least, from, to, Math.min(sinks, MOST), pools.rowBytes],
   ];
 }
 const MOST = 2 ** 31 - 1;

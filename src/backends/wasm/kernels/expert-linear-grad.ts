@@ -5,11 +5,12 @@ import { DECLINED, type Kernel } from "../../backend.js";
 import { GROUP_INPUT_GRAD, GROUP_WEIGHT_GRAD } from "../codes.js";
 import type { Engine } from "../engine.js";
 import { ITEM_SLOTS, columnsPerTile, combine, groupBytes, groupSlots, maxItems, rowsAtOnce } from "../experts.js";
+import { BLOCK_COLUMNS, GATHERED_ROW, GATHERED_SLOTS } from "../layout.js";
 
 /** Rows of a weight's gradient that a tile computes at most. */
 const WEIGHT_ROWS = 64;
-/** Of assembly/experts-grad.ts: a block of 4 x 8, then 64 gathered rows of 256 + 16 numbers of x, and 64 of WEIGHT_ROWS numbers of dy. */
-const WEIGHT_GRAD_BYTES = 4 * (4 * 8 + 64 * (256 + 16) + 64 * WEIGHT_ROWS);
+/** A block of 4 rows, then the gathered rows of x and of dy (assembly/experts-grad.ts). */
+const WEIGHT_GRAD_BYTES = 4 * (4 * BLOCK_COLUMNS + GATHERED_SLOTS * (GATHERED_ROW + WEIGHT_ROWS));
 
 export const expertLinearGrad =
   (engine: Engine): Kernel<"expertLinearGrad", void | typeof DECLINED> =>
@@ -19,7 +20,7 @@ export const expertLinearGrad =
     const [rows, k] = experts.shape;
     const shared = x.shape.length === 2;
     const chunk = dx !== undefined && shared ? rowsAtOnce(rows, k * width) : rows;
-    const forWidth = columnsPerTile(width, outs, chunk * k, numExperts, 8);
+    const forWidth = columnsPerTile(width, outs, chunk * k, numExperts, BLOCK_COLUMNS);
     const threadBytes = Math.max(ITEM_SLOTS * forWidth * 4, WEIGHT_GRAD_BYTES);
     const [grouping, waiting, scratch] = engine.scratch(
       groupBytes(rows * k, numExperts),

@@ -3,6 +3,7 @@ import { rowsOf } from "../../../core/shape.js";
 import type { Kernels } from "../../backend.js";
 import { SORT, TOP_K } from "../codes.js";
 import { perTile, type Engine } from "../engine.js";
+import { LEADING_VALUES } from "../layout.js";
 
 /** Up to this k, inserting into a sorted list beats sorting: almost all numbers fail the first comparison. */
 const MAX_INSERTIONS = 64;
@@ -19,7 +20,7 @@ export const topK =
       return;
     }
     // With fewer rows than threads each row has scratch of its own, else each thread.
-    const bytes = 16 * width + 8192;
+    const bytes = 16 * width + 4 * LEADING_VALUES;
     const few = rows < engine.threads;
     const [scratch] = engine.scratch(bytes * Math.min(rows, engine.threads));
     engine.launch(SORT, rows, [...words, width, k, scratch, few ? 0 : bytes, few ? bytes : 0]);

@@ -53,7 +53,7 @@ fn run(group: u32, lane: u32) {
   workgroupBarrier();
   if (lane == 0u) { range = range_here(); }
   let key_rows = workgroupUniformLoad(&range);
-  var result: Sums;
+  var result = Sums();
   var tops = vec4f(LEAST);
   // Of the lane's own keys.
   var totals = vec4f();

@@ -3,14 +3,18 @@
 import type { View } from "../../../core/view.js";
 import { DECLINED, type Kernels } from "../../backend.js";
 import type { Engine } from "../engine.js";
-import { groupParams, groupReaders, groupSlots, TILE_ROWS, type ExpertGroups } from "../expert-groups.js";
+import { groupParams, groupReaders, groupSlots, type ExpertGroups } from "../expert-groups.js";
 import { expertMatrix } from "../expert-operands.js";
 import { byColumns, groupedProducts, groupedViews } from "../expert-products.js";
-import { TILE_COLUMNS, TILE_LANES, TILE_STEP, tileLoaders, tileRows, tileSums } from "../expert-tiles.js";
+import { TILE_COLUMNS, TILE_LANES, TILE_STEP, tileText } from "../expert-tiles.js";
 import { packedReads, quadReader } from "../packed.js";
 import { MAX_WINDOWS } from "../pipelines.js";
 import { variants, type Shader } from "../shader.js";
 import { sumSlots } from "./combine-experts.js";
+
+/** Rows of a tile of dW. */
+const TILE_ROWS = 32;
+const tile = tileText(TILE_ROWS, ["turned", "turned"]);
 
 interface GradForm {
   /** Whether rows of dy, and of x, are a multiple of 4 long. */
@@ -44,7 +48,7 @@ fn b_inside(k: u32, at: u32) -> vec4f {
   }
   return vec4f();
 }
-${tileLoaders(["turned", "turned"])}
+${tile.loaders}
 fn put(expert: u32, row: u32, column: u32, values: vec4f) {
   if (row >= params.outs) { return; }
   for (var c = 0u; c < 4u; c++) {
@@ -61,8 +65,8 @@ fn run(group: u32, lane: u32) {
   begin = groups_at(expert);
   end = groups_at(expert + 1u);
   let depth = groups_at(expert + 1u) - groups_at(expert);
-  ${tileSums(false)}
-${tileRows((row, sums) => sums.map((sum, h) => `put(expert, first_row + ${row}, first_column + j + ${32 * h}u, ${sum});`).join(" "))}
+  ${tile.sums}
+${tile.rows((row, sums) => sums.map((sum, h) => `put(expert, first_row + ${row}, first_column + j + ${32 * h}u, ${sum});`).join(" "))}
 }`,
   };
 });

@@ -11,6 +11,7 @@ import { MAX_WINDOWS } from "../pipelines.js";
 export const expertLinear =
   (engine: Engine): Kernels["expertLinear"] =>
   ([x, weight, experts], [y], { activations }) => {
+    if (sizeOf(y.shape) === 0) return undefined;
     const matrix = expertMatrix(weight);
     const [rows, k] = experts.shape;
     const slots = rows * k;
@@ -22,7 +23,6 @@ export const expertLinear =
       slotsPerRow: shared ? k : 1,
       y: { ...y, shape: [slots, matrix.rows] },
     };
-    if (sizeOf(y.shape) === 0) return undefined;
     if (fewSlots(slots, matrix)) {
       const few: SlotProduct = { ...product, chosen: experts };
       if (engine.bindings(...slotViews(few)) > MAX_WINDOWS) return DECLINED;

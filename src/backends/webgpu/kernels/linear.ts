@@ -1,10 +1,10 @@
 // y = x W^T + b: by rows of the weight where x has few, else by tiles.
 import { rowsOf } from "../../../core/shape.js";
-import type { View } from "../../../core/view.js";
 import type { DECLINED, Kernel } from "../../backend.js";
 import { roundedRows } from "../activations.js";
 import type { Engine } from "../engine.js";
 import { hasScales } from "../packed.js";
+import { codeTilesProduct } from "../product-code-tiles.js";
 import { FEW_ROWS, fewRowsProduct } from "../product-rows.js";
 import { sideOf, tiledProduct } from "../product-tiles.js";
 
@@ -15,13 +15,11 @@ export const linear =
     const outs = weight.shape[0];
     const b = sideOf(weight, false);
     const few = rows <= FEW_ROWS;
-    const codes = activations === "q8" && few && hasScales(b.format);
-    const numbers = (): View => (activations === "q8" ? roundedRows(engine, x, rows, width) : x);
-    if (few) {
-      const { format, parts } = b;
-      fewRowsProduct(engine, { x: codes ? x : numbers(), rounded: codes, format, parts, bias, y, rows, width, outs });
-      return undefined;
-    }
-    const a = sideOf(numbers(), false);
-    return tiledProduct(engine, { a, b, bias, y, batch: 1, m: rows, n: outs, depth: width });
+    // In tiles codes are unpacked again and again, which pays only where the device multiplies them packed.
+    const rounded = activations === "q8" && hasScales(b.format) && (few || engine.abilities.packedDot);
+    const given = activations === "q8" && !rounded ? roundedRows(engine, x, rows, width) : x;
+    const product = { x: given, rounded, format: b.format, parts: b.parts, bias, y, rows, width, outs };
+    if (few) return fewRowsProduct(engine, product);
+    if (rounded) return codeTilesProduct(engine, product);
+    return tiledProduct(engine, { a: sideOf(given, false), b, bias, y, batch: 1, m: rows, n: outs, depth: width });
   };

@@ -16,6 +16,8 @@ const LANES = 256;
 /** Workgroups that keep a device busy: where there are so many, nothing is cut into parts. */
 const ENOUGH = 256;
 const LINE_PART = 8192;
+/** Up to so many numbers are a lane's alone. */
+const SHORT_LINE = 16;
 const PART_ELEMENTS = 16384;
 /** Of a tile, in columns or in fours of them. */
 const TILE = 64;
@@ -38,7 +40,8 @@ const combining =
 const lines = variants((key: string): Shader => {
   const { op, dtype, fours, beside, subgroups } = JSON.parse(key) as Form;
   const combine = combining(op);
-  const across = combine(`(${combine("total.x", "total.y")})`, `(${combine("total.z", "total.w")})`);
+  const alone = beside === 1;
+  const own = fours ? combine(`(${combine("total.x", "total.y")})`, `(${combine("total.z", "total.w")})`) : "total";
   return {
     name: `reduce-lines-${op}`,
     reads: { x: dtype },
@@ -49,7 +52,7 @@ const lines = variants((key: string): Shader => {
 alias Numbers = ${fours ? `vec4<${dtype}>` : dtype};
 const STEP = ${fours ? 4 : 1}u;
 const SEGMENT = ${beside}u;
-${joined({ name: "all_of", type: dtype, combine, lanes: LANES, segment: beside, subgroups })}
+${alone ? "" : joined({ name: "all_of", type: dtype, combine, lanes: LANES, segment: beside, subgroups })}
 fn run(group: u32, lane: u32) {
   let line = group * (LANES / SEGMENT) + lane / SEGMENT;
   let start = line % params.parts * params.length;
@@ -59,7 +62,7 @@ fn run(group: u32, lane: u32) {
   for (var i = lane % SEGMENT * STEP; i < end; i += SEGMENT * STEP) {
     total = ${combine("total", fours ? "x_vec(first + i)" : "x_at(first + i)")};
   }
-  let all = all_of(lane, ${fours ? across : "total"});
+  let all = ${alone ? own : `all_of(lane, ${own})`};
   if (lane % SEGMENT == 0u && line < params.lines) { y_set(line, all); }
 }`,
   };
@@ -127,7 +130,7 @@ function launch(engine: Engine, op: Reduction, step: ReductionStep, x: View, y: 
   const { subgroups } = engine.abilities;
   const numbers = [n, length, parts, wordOf(overNothing(op, dtype), dtype)];
   if (inner === 1) {
-    const beside = segmentOf(n);
+    const beside = n <= SHORT_LINE ? 1 : segmentOf(n);
     const form: Form = { op, dtype, fours: n % 4 === 0, beside, subgroups };
     const count = outer * parts;
     engine.dispatch(lines(JSON.stringify(form)), [x, y], [count, ...numbers], Math.ceil(count / (LANES / beside)));
