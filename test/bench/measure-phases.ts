@@ -1,8 +1,9 @@
 // Tokens per second and kernel calls per token of each phase, and with --profile where the time went.
 import { countParameters, disposeAll, observe, type Observed, type Qwen3 } from "qwen-blocks";
+import type { WebGpuBackend, WebGpuCounters } from "qwen-blocks/webgpu";
 import { measureLimits, type Limits } from "./limits.js";
 import { libraryVersion, machineFacts, showFacts } from "./machine.js";
-import { open, openModel } from "./open.js";
+import { isWebGpu, open, openModel } from "./open.js";
 import type { BenchOptions } from "./options.js";
 import { prepare, type Phase } from "./phases.js";
 import { Profile, showLimits, showProfile, type ProfileReport } from "./profile.js";
@@ -15,7 +16,16 @@ interface Measurement {
   readonly slowest: number;
   readonly fastest: number;
   readonly commandsPerToken: number;
+  /** Of the last run, on a GPU. */
+  readonly device?: DeviceCounts;
   readonly profile?: ProfileReport;
+}
+
+/** Per token. */
+interface DeviceCounts {
+  readonly dispatches: number;
+  readonly submits: number;
+  readonly reads: number;
 }
 
 /** What is profiled, and against which limits. */
@@ -55,7 +65,8 @@ export async function measurePhases(options: BenchOptions, print: (line: string)
   );
   const results: Measurement[] = [];
   for (const phase of options.only) {
-    const result = await measure(phase, model, backend, options, profiling);
+    const gpu = isWebGpu(opened) ? opened : undefined;
+    const result = await measure(phase, model, backend, options, profiling, gpu);
     results.push(result);
     print(row(result));
     if (result.profile) print(showProfile(result.profile));
@@ -71,19 +82,25 @@ async function measure(
   backend: Observed,
   { tokens, batch, runs }: BenchOptions,
   profiling: Profiling | undefined,
+  gpu: WebGpuBackend | undefined,
 ): Promise<Measurement> {
   using measurable = await prepare(phase, model, { tokens, batch });
   const times: number[] = [];
+  let before = gpu?.counters();
   await measurable.run();
   profiling?.profile.start();
-  for (let i = 0; i < runs; i++) {
-    backend.reset();
-    const start = performance.now();
-    await measurable.run();
-    times.push(performance.now() - start);
-  }
+  const runAll = async (): Promise<void> => {
+    for (let i = 0; i < runs; i++) {
+      backend.reset();
+      before = gpu?.counters();
+      const start = performance.now();
+      await measurable.run();
+      times.push(performance.now() - start);
+    }
+  };
+  const dispatches = profiling && gpu ? await gpu.profile(runAll) : await runAll();
   const together = times.reduce((total, time) => total + time, 0);
-  const profile = profiling?.profile.finish(runs, together, profiling.limits);
+  const profile = profiling?.profile.finish(runs, together, profiling.limits, dispatches ?? undefined);
   const speeds = times.map((time) => (1000 * measurable.tokens) / time);
   const commands = [...backend.calls.values()].reduce((total, { count }) => total + count, 0);
   return {
@@ -92,8 +109,15 @@ async function measure(
     slowest: Math.min(...speeds),
     fastest: Math.max(...speeds),
     commandsPerToken: commands / measurable.tokens,
+    ...(gpu && before && { device: countsSince(before, gpu, measurable.tokens) }),
     ...(profile && { profile }),
   };
+}
+
+function countsSince(before: WebGpuCounters, gpu: WebGpuBackend, tokens: number): DeviceCounts {
+  const now = gpu.counters();
+  const perToken = (what: keyof DeviceCounts): number => (now[what] - before[what]) / tokens;
+  return { dispatches: perToken("dispatches"), submits: perToken("submits"), reads: perToken("reads") };
 }
 
 interface Facts {
@@ -120,7 +144,10 @@ function describe(facts: Facts): string {
   ].join("\n");
 }
 
-function row({ phase, tokensPerSecond, slowest, fastest, commandsPerToken }: Measurement): string {
+function row({ phase, tokensPerSecond, slowest, fastest, commandsPerToken, device }: Measurement): string {
   const numbers = [tokensPerSecond, slowest, fastest, 1000 / tokensPerSecond, commandsPerToken];
-  return phase.padEnd(10) + numbers.map((value) => value.toPrecision(4).padStart(15)).join("");
+  const named = Object.entries<number>({ ...device });
+  const counts = named.map(([what, count]) => `${count.toPrecision(3)} ${what}`).join(", ");
+  const line = phase.padEnd(10) + numbers.map((value) => value.toPrecision(4).padStart(15)).join("");
+  return device ? `${line}\n          per token ${counts}` : line;
 }

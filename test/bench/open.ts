@@ -6,9 +6,25 @@ import type { Backend, PresetName, Qwen3Config } from "qwen-blocks";
 import { openBackend, type BackendName } from "qwen-blocks/auto";
 import { loadModel, openCheckpoint, qwen3Names } from "qwen-blocks/io";
 import type { Build } from "qwen-blocks/wasm";
+import type { WebGpuBackend } from "qwen-blocks/webgpu";
 
 export type { Build };
 export const builds = ["simd128", "relaxed"] as const satisfies readonly Build[];
+
+/** Without this, Dawn rounds the device's timestamps to 65 microseconds, which is longer than most kernels take. */
+const dawnOptions = ["disable-dawn-features=timestamp_quantization"];
+const dawnModule = new URL("../gpu/node_modules/webgpu/index.js", import.meta.url);
+
+/** WebGPU in Node: Dawn, which is installed apart from the other packages. @throws ConfigError where it is missing */
+export async function openDawn(): Promise<GPU> {
+  if (!existsSync(dawnModule)) {
+    throw new ConfigError(
+      `--backend webgpu: the package "webgpu" must be installed in test/gpu; npm ci --prefix test/gpu --ignore-scripts`,
+    );
+  }
+  const { create } = (await import(dawnModule.href)) as { create(options: readonly string[]): GPU };
+  return create(dawnOptions);
+}
 
 export interface BackendOptions {
   readonly name?: string;
@@ -24,10 +40,20 @@ export async function open({ name, threads, build }: BackendOptions): Promise<Ba
     const { wasm } = await import("qwen-blocks/wasm");
     return wasm({ threads, build });
   }
+  if (name === "webgpu") return openWebGpu();
   const { backend, passedOver } = await openBackend(name === undefined ? {} : { prefer: name as BackendName });
   for (const { name, reason } of passedOver) console.error(`passed over ${name}: ${reason}`);
   if (name !== undefined && backend.name !== name) throw new BackendError(`--backend: ${name} must open`);
   return backend;
+}
+
+export async function openWebGpu(gpu?: GPU): Promise<WebGpuBackend> {
+  const { webgpu } = await import("qwen-blocks/webgpu");
+  return webgpu({ gpu: gpu ?? (await openDawn()) });
+}
+
+export function isWebGpu(backend: Backend): backend is WebGpuBackend {
+  return backend.name === "webgpu";
 }
 
 const models = new URL("models/", import.meta.url);

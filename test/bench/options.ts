@@ -2,6 +2,7 @@
 import { parseArgs } from "node:util";
 import { ConfigError } from "qwen-blocks";
 import { builds, type BackendOptions, type Build } from "./open.js";
+import { sizes as opSizes, type SizeName } from "./op-sizes.js";
 import { phases, type Phase } from "./phases.js";
 import type { ProductSize } from "./peers/product.js";
 
@@ -28,6 +29,12 @@ export interface BenchOptions {
   readonly scaling: boolean;
   readonly replay: boolean;
   readonly packed: boolean;
+  /** Ops one by one, on a GPU. */
+  readonly ops: boolean;
+  /** Of their operands; by the adapter unless given. */
+  readonly size?: SizeName;
+  /** Where the peers are installed that compute on GPUs. */
+  readonly gpuPeers?: string;
   readonly rounds: number;
   readonly json: boolean;
 }
@@ -56,6 +63,9 @@ Comparisons, in place of the phases; each side runs in turn, and the ratio of ea
   --python PATH   training steps and decoding against transformers, with an interpreter that has it and torch
   --replay        a recorded step whose kernels do next to nothing against a forward pass: the time of a command
   --scaling       decoding with four times the experts, with sixteen times the context, and with two threads
+  --ops           each op alone, by a GPU's clock: needs --backend webgpu
+  --size SIZE     of the operands of --ops and --gpu-peers: ${Object.keys(opSizes).join(" or ")}; by the adapter unless given
+  --gpu-peers DIR ops on the webgpu backend against onnxruntime-web and jax-js in DIR, in one page of Chromium
   --packed        decoding with bf16, q8_0 and q4_0 weights, and the time to the first token behind long prompts
   --rounds N      7 unless given
 
@@ -67,13 +77,14 @@ export function readOptions(args: readonly string[]): BenchOptions | "help" {
   const { help, backend, threads, build, model, scale, tokens, batch, runs, rounds, only, product, ...rest } =
     parse(args);
   if (help) return "help";
-  const { profile, peers, llama, python, scaling, replay, packed, json } = rest;
+  const { profile, peers, llama, python, scaling, replay, packed, ops, size, json } = rest;
+  const gpuPeers = rest["gpu-peers"];
   if ((threads !== undefined || build !== undefined) && backend !== "wasm")
     throw new ConfigError(`--threads, --build: need --backend wasm, got ${backend ?? "none"}`);
-  const modes = [peers, llama, python, scaling || undefined, replay || undefined, packed || undefined];
-  if (modes.filter((mode) => mode !== undefined).length > 1)
+  const modes = [peers, gpuPeers, llama, python].map((mode) => mode !== undefined);
+  if ([...modes, scaling, replay, packed, ops].filter(Boolean).length > 1)
     throw new ConfigError(
-      "--peers, --llama, --python, --scaling, --replay, --packed: must be given one at a time, got several",
+      "--peers, --gpu-peers, --llama, --python, --scaling, --replay, --packed, --ops: must be given one at a time, got several",
     );
   return {
     backend: {
@@ -88,7 +99,7 @@ export function readOptions(args: readonly string[]): BenchOptions | "help" {
     runs: positive("--runs", runs, true),
     rounds: positive("--rounds", rounds, true),
     only: only.length > 0 ? only.map(phase) : phases,
-    product: sizes(product),
+    product: productOf(product),
     profile,
     ...(peers !== undefined && { peers }),
     ...(llama !== undefined && { llama }),
@@ -96,6 +107,9 @@ export function readOptions(args: readonly string[]): BenchOptions | "help" {
     scaling,
     replay,
     packed,
+    ops,
+    ...(size !== undefined && { size: sizeOf(size) }),
+    ...(gpuPeers !== undefined && { gpuPeers }),
     json,
   };
 }
@@ -122,6 +136,9 @@ function parse(args: readonly string[]) {
         scaling: { type: "boolean", default: false },
         replay: { type: "boolean", default: false },
         packed: { type: "boolean", default: false },
+        ops: { type: "boolean", default: false },
+        size: { type: "string" },
+        "gpu-peers": { type: "string" },
         rounds: { type: "string", default: "7" },
         json: { type: "boolean", default: false },
         help: { type: "boolean", default: false },
@@ -150,7 +167,12 @@ function buildOf(text: string): Build {
   throw new ConfigError(`--build: must be one of ${builds.join(", ")}, got "${text}"`);
 }
 
-function sizes(text: string): ProductSize {
+function sizeOf(text: string): SizeName {
+  if (Object.hasOwn(opSizes, text)) return text as SizeName;
+  throw new ConfigError(`--size: must be one of ${Object.keys(opSizes).join(", ")}, got "${text}"`);
+}
+
+function productOf(text: string): ProductSize {
   const parts = text.split("x");
   if (parts.length !== 3) throw new ConfigError(`--product: must be MxKxN, got "${text}"`);
   const [m, k, n] = parts.map((part) => positive("--product", part, true));

@@ -1,5 +1,6 @@
 // Where the time of some runs went, op by op, beside what the machine can do.
 import type { Command, OpName } from "qwen-blocks";
+import type { ProfiledDispatch } from "qwen-blocks/webgpu";
 import type { Limits } from "./limits.js";
 import { workOf } from "./work.js";
 
@@ -38,18 +39,25 @@ export class Profile {
     this.#live = true;
   }
 
-  /** What came since `start`, in `runs` runs of `total` milliseconds together; then forgets it. */
-  finish(runs: number, total: number, limits: Limits): ProfileReport {
+  /**
+   * What came since `start`, in `runs` runs of `total` milliseconds together; then forgets it.
+   * @param dispatches their times by a device's clock, which count in place of the host's
+   */
+  finish(runs: number, total: number, limits: Limits, dispatches?: readonly ProfiledDispatch[]): ProfileReport {
     this.#live = false;
     const sums = new Map<OpName, { calls: number; milliseconds: number; flops: number; bytes: number }>();
     for (const [i, command] of this.#commands.entries()) {
       const sum = sums.get(command.op) ?? { calls: 0, milliseconds: 0, flops: 0, bytes: 0 };
       const { flops, bytes } = workOf(command);
       sum.calls++;
-      sum.milliseconds += this.#milliseconds[i];
+      if (!dispatches) sum.milliseconds += this.#milliseconds[i];
       sum.flops += flops;
       sum.bytes += bytes;
       sums.set(command.op, sum);
+    }
+    for (const { op, nanoseconds = NaN } of dispatches ?? []) {
+      const sum = sums.get(op as OpName);
+      if (sum) sum.milliseconds += nanoseconds / 1e6;
     }
     this.#commands.length = 0;
     this.#milliseconds.length = 0;
