@@ -76,7 +76,7 @@ describe("limits of a few thousand bytes", async () => {
       },
       fill: (where) => [fill(where, [rows, width], 3)],
     };
-    test.each(Object.entries(ways))("%s", (_, way) => expectSame(backend, { way }));
+    test.each(Object.entries(ways))("%s", (name, way) => expectSame(backend, { way }, new Tally(), { drawn: [name] }));
   });
 
   test("nothing was asked of the device that it does not have", () => {

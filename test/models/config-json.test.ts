@@ -5,7 +5,7 @@ import type { RopeOptions } from "../../src/attention/rope/rope-options.js";
 import { ConfigError, FormatError } from "../../src/core/errors.js";
 import { configFromJson, configToJson } from "../../src/models/config-json.js";
 import { presets } from "../../src/models/presets.js";
-import { noExperts, windowOf, type LayerType, type Qwen3Config } from "../../src/models/qwen3-config.js";
+import { checkConfig, noExperts, windowOf, type LayerType, type Qwen3Config } from "../../src/models/qwen3-config.js";
 
 /** What both major versions write for a Qwen3-MoE model, besides the fields in which they differ. */
 // prettier-ignore
