@@ -1,9 +1,11 @@
 // Tokens per second and kernel calls per token of each phase, and with --profile where the time went.
-import { countParameters, disposeAll, observe, type Observed, type Qwen3 } from "qwen-blocks";
+import { countParameters, disposeAll, observe, type Backend, type Observed, type Qwen3 } from "qwen-blocks";
 import type { WebGpuBackend, WebGpuCounters } from "qwen-blocks/webgpu";
+import { measureDevice } from "./device-limits.js";
 import { measureLimits, type Limits } from "./limits.js";
 import { libraryVersion, machineFacts, showFacts } from "./machine.js";
-import { isWebGpu, open, openModel } from "./open.js";
+import { deviceSizes, sizeFor } from "./measure-ops.js";
+import { isWebGpu, open, openDawn, openModel, openWebGpu } from "./open.js";
 import type { BenchOptions } from "./options.js";
 import { prepare, type Phase } from "./phases.js";
 import { Profile, showLimits, showProfile, type ProfileReport } from "./profile.js";
@@ -37,9 +39,10 @@ interface Profiling {
 export async function measurePhases(options: BenchOptions, print: (line: string) => void): Promise<object> {
   const { model: name = "toy", scale, tokens, batch, runs } = options;
   const profile = new Profile();
-  const opened = await open(options.backend);
+  const dawn = options.backend.name === "webgpu" ? await openDawn() : undefined;
+  const opened = dawn ? await openWebGpu(dawn) : await open(options.backend);
   await using backend = observe(opened, options.profile ? { onCommand: profile.add } : {});
-  const profiling = options.profile ? { profile, limits: await measureLimits(opened) } : undefined;
+  const profiling = options.profile ? { profile, limits: await limitsOf(opened, dawn) } : undefined;
   const model = await openModel(backend, name, scale);
   const { total, active } = countParameters(model.config);
   const facts = {
@@ -73,6 +76,11 @@ export async function measurePhases(options: BenchOptions, print: (line: string)
   }
   disposeAll(model);
   return { ...facts, results };
+}
+
+/** On a GPU, what its device does at best; else what the backend's own products reach. */
+function limitsOf(backend: Backend, dawn: GPU | undefined): Promise<Limits> {
+  return dawn ? measureDevice(dawn, deviceSizes[sizeFor(backend)]) : measureLimits(backend);
 }
 
 /** One run to warm up, then `runs` of them. */
