@@ -61,7 +61,8 @@ function byNumbers(format: string, even: boolean): Way {
     words,
     steps: (8 * words) / bitsOf(format),
     x: (row, step) => `x_inside(row${row}, column + ${4 * step}u)`,
-    weight: (out, step) => quad(`words${out}`, step),
+    // A code times its scale is exact in f32; a sum times the scale would be rounded once more.
+    weight: (out, step) => `${quad(`words${out}`, step)}${hasScales(format) ? ` * ${part("scales", out)}` : ""}`,
     times: "dot",
     type: "vec4f",
     functions: `${quadDecoder(format)}${quadReader("f32", "x", even)}
@@ -186,7 +187,7 @@ fn run(group: u32, lane: u32) {
     }`,
       )
       .join("\n    ")}
-    ${rows.map((r) => `sums${r} += vec4f(part${r})${scales ? " * scales" : ""}${way.scale ? ` * ${way.scale(r)}` : ""};`).join(" ")}
+    ${rows.map((r) => `sums${r} += vec4f(part${r})${way.scale ? ` * (scales * ${way.scale(r)})` : ""};`).join(" ")}
   }
   ${rows.map((r) => `${subgroups ? `let all${r} = subgroupAdd(sums${r}); if (subgroup_lane == 0u) { parts[lane / subgroup_lanes * ${variant.rows}u + ${r}u] = all${r}; }` : `parts[lane * ${variant.rows}u + ${r}u] = sums${r};`}`).join("\n  ")}
   let y_row = row + lane / 4u;
