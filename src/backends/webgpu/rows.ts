@@ -1,4 +1,4 @@
-// Kernels over rows: short rows share a workgroup, and numbers go by fours where the width allows.
+// Kernels over rows: a workgroup per row, and numbers go by fours where the width allows.
 import type { DType } from "../../core/dtype.js";
 import type { View } from "../../core/view.js";
 import type { Engine } from "./engine.js";
@@ -19,21 +19,16 @@ export interface RowKernel {
   readonly name: string;
   readonly reads: Readonly<Record<string, DType>>;
   readonly writes: Readonly<Record<string, DType>>;
-  /** Behind `rows` and `width`. */
+  /** Behind `width`. */
   readonly params?: Readonly<Record<string, DType>>;
   /**
    * Functions, and `fn row_of(row: u32, begin: u32, end: u32, lane: u32)`: the lane's numbers of a row are those from `begin` to below `end`
-   * by STRIDE, `Numbers` (an f32, or four) at a time. All lanes run it; where no row is left, `end` is 0.
+   * by STRIDE, `Numbers` (an f32, or four) at a time. All lanes run it.
    */
   readonly code: string;
 }
 
 export type RowShaders = (form: string) => Shader;
-
-const LANES = 256;
-/** Lanes of a row that has little for each of them. */
-const SHORT = 32;
-const SHORT_ROUNDS = 4;
 
 const fours = `
 alias Numbers = vec4f;
@@ -49,27 +44,23 @@ fn across_max(v: f32) -> f32 { return v; }`;
 /** A kernel's shaders by the form of its rows. */
 export const rowShaders = (make: (form: RowForm) => RowKernel): RowShaders =>
   variants((key: string): Shader => {
-    const [segment, vectors, subgroups] = JSON.parse(key) as readonly [number, boolean, boolean];
+    const [lanes, vectors, subgroups] = JSON.parse(key) as readonly [number, boolean, boolean];
     const { name, reads, writes, params, code } = make({
       get: vectors ? "_vec" : "_at",
       set: vectors ? "_set_vec" : "_set",
-      sum: reduction("all_sum", LANES, { subgroups }, { segment }),
-      max: reduction("all_max", LANES, { subgroups }, { segment }),
+      sum: reduction("all_sum", lanes, { subgroups }),
+      max: reduction("all_max", lanes, { subgroups }),
     });
     return {
       name,
       reads,
       writes,
-      params: { rows: "u32", width: "u32", ...params },
-      lanes: LANES,
+      params: { width: "u32", ...params },
+      lanes,
       code: `${vectors ? fours : ones}
-const SEGMENT = ${segment}u;
-const STRIDE = SEGMENT * STEP;
+const STRIDE = LANES * STEP;
 ${code.trim()}
-fn run(group: u32, lane: u32) {
-  let row = group * (LANES / SEGMENT) + lane / SEGMENT;
-  row_of(row, lane % SEGMENT * STEP, select(0u, params.width, row < params.rows), lane);
-}`,
+fn run(row: u32, lane: u32) { row_of(row, lane * STEP, params.width, lane); }`,
     };
   });
 
@@ -86,13 +77,15 @@ export function dispatchRows(
   views: readonly View[],
   numbers: readonly number[] = [],
 ): void {
-  const shader = shaders(JSON.stringify([segmentOf(width), width % 4 === 0, engine.abilities.subgroups]));
-  engine.dispatch(shader, views, [rows, width, ...numbers], Math.ceil(rows / rowsPerGroup(width)));
+  const shader = shaders(JSON.stringify([lanesOf(width), width % 4 === 0, engine.abilities.subgroups]));
+  engine.dispatch(shader, views, [width, ...numbers], rows);
 }
 
-/** Lanes that share a row. */
-export const segmentOf = (width: number): number =>
-  width <= SHORT * SHORT_ROUNDS * (width % 4 === 0 ? 4 : 1) ? SHORT : LANES;
-
-/** Rows that a workgroup takes. */
-export const rowsPerGroup = (width: number): number => LANES / segmentOf(width);
+/**
+ * Lanes for a row of so many numbers, 8 to 16 rounds of fours for each while rows are not long: few lanes make a barrier cheap, which on
+ * emulated devices costs more than all else.
+ */
+export function lanesOf(width: number): number {
+  if (width <= 1024) return 32;
+  return width <= 4096 ? 64 : 256;
+}

@@ -6,7 +6,7 @@ import type { Kernels } from "../../backend.js";
 import { overNothing, reductionSteps, type Reduction, type ReductionStep } from "../../reduction-steps.js";
 import { wordOf } from "../constants.js";
 import type { Engine } from "../engine.js";
-import { segmentOf } from "../rows.js";
+import { lanesOf } from "../rows.js";
 import { variants, type Shader } from "../shader.js";
 import { copy, strided, whole } from "../strided.js";
 import { joined } from "../wgsl.js";
@@ -47,12 +47,12 @@ const lines = variants((key: string): Shader => {
     reads: { x: dtype },
     writes: { y: dtype },
     params: { lines: "u32", n: "u32", length: "u32", parts: "u32", nothing: "u32" },
-    lanes: LANES,
+    lanes: alone ? LANES : beside,
     code: `
 alias Numbers = ${fours ? `vec4<${dtype}>` : dtype};
 const STEP = ${fours ? 4 : 1}u;
 const SEGMENT = ${beside}u;
-${alone ? "" : joined({ name: "all_of", type: dtype, combine, lanes: LANES, segment: beside, subgroups })}
+${alone ? "" : joined({ name: "all_of", type: dtype, combine, lanes: beside, subgroups })}
 fn run(group: u32, lane: u32) {
   let line = group * (LANES / SEGMENT) + lane / SEGMENT;
   let start = line % params.parts * params.length;
@@ -130,10 +130,11 @@ function launch(engine: Engine, op: Reduction, step: ReductionStep, x: View, y: 
   const { subgroups } = engine.abilities;
   const numbers = [n, length, parts, wordOf(overNothing(op, dtype), dtype)];
   if (inner === 1) {
-    const beside = n <= SHORT_LINE ? 1 : segmentOf(n);
+    const alone = n <= SHORT_LINE;
+    const beside = alone ? 1 : lanesOf(n);
     const form: Form = { op, dtype, fours: n % 4 === 0, beside, subgroups };
     const count = outer * parts;
-    engine.dispatch(lines(JSON.stringify(form)), [x, y], [count, ...numbers], Math.ceil(count / (LANES / beside)));
+    engine.dispatch(lines(JSON.stringify(form)), [x, y], [count, ...numbers], alone ? Math.ceil(count / LANES) : count);
   } else {
     const fours = inner % 4 === 0 && inner >= 4 * TILE;
     const beside = besideOf(inner);

@@ -4,7 +4,7 @@ import { rowsOf } from "../../../core/shape.js";
 import { DECLINED, type Kernels } from "../../backend.js";
 import type { Engine } from "../engine.js";
 import { MAX_WINDOWS } from "../pipelines.js";
-import { dispatchRows, rowShaders, rowsPerGroup, type RowForm } from "../rows.js";
+import { dispatchRows, rowShaders, type RowForm } from "../rows.js";
 import { reduce } from "./reduce.js";
 
 /** The most workgroups that rows are divided among. */
@@ -61,7 +61,7 @@ export const rmsNormGrad =
       if (dx) dispatchRows(engine, onlyX, { rows, width }, [x, weight, dy, dx], [rows, 1, eps]);
       return undefined;
     }
-    const block = Math.max(1, Math.ceil(rows / (GROUPS * rowsPerGroup(width))));
+    const block = Math.max(1, Math.ceil(rows / GROUPS));
     const blocks = Math.ceil(rows / block);
     const sums = engine.scratch("f32", blocks, width);
     const views = dx ? [x, weight, dy, dx, sums] : [x, weight, dy, sums];
