@@ -45,10 +45,11 @@ export async function call<Name extends keyof Suite>(
   return inside.evaluate(`import("/suite.js").then((suite) => suite.${name}(...${JSON.stringify(args)}))`);
 }
 
-export async function launch(): Promise<Chromium> {
+/** @param options of the browser */
+export async function launch(options: Parameters<typeof launchBrowser>[0] = {}): Promise<Chromium> {
   const server = await serve();
   const { port } = server.address() as AddressInfo;
-  const browser = await launchBrowser();
+  const browser = await launchBrowser(options);
   return {
     async page(path) {
       const page = await (await browser.newContext()).newPage();
