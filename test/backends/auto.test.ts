@@ -55,9 +55,8 @@ test("without an adapter the reason is the error's message", async () => {
   stubGpu(async () => null);
   const opened = await openBackend();
   expect(await nameOf(opened)).toBe("wasm");
-  expect(opened.passedOver).toMatchObject([
-    { name: "webgpu", reason: expect.stringContaining("the system must have a GPU adapter") },
-  ]);
+  expect(opened.passedOver.map(({ name }) => name)).toEqual(["webgpu"]);
+  expect(opened.passedOver[0].reason).toContain("the system must have a GPU adapter");
 });
 
 test("the one that is preferred opens first", async () => {

@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { join, normalize, resolve } from "node:path";
 import type { Browser } from "playwright-core";
 import { build, type Rollup } from "vite";
-import { launchBrowser } from "../browser/browser.js";
+import { emulatedGpu, launchBrowser } from "../browser/browser.js";
 import { alias } from "../../vitest.config.js";
 import { libraryVersion, machineFacts, showFacts } from "./machine.js";
 import type { SizeName } from "./op-sizes.js";
@@ -24,7 +24,7 @@ const types: Readonly<Record<string, string>> = {
 
 /** The emulated adapter for what fits it, the machine's own otherwise. */
 const flags: Readonly<Record<SizeName, readonly string[]>> = {
-  small: ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"],
+  small: emulatedGpu,
   large: ["--enable-unsafe-webgpu", "--enable-features=Vulkan", "--ignore-gpu-blocklist"],
 };
 

@@ -1,6 +1,9 @@
 // A Chromium without a window.
 import { chromium, type Browser } from "playwright-core";
 
+/** Give pages WebGPU, on the GPU that Chromium emulates. */
+export const emulatedGpu: readonly string[] = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
+
 /** The installed one, or that of the variable CHROMIUM. @param flags what it is to do about the GPU: nothing unless given */
 export function launchBrowser(flags: readonly string[] = ["--disable-gpu"]): Promise<Browser> {
   const quiet = ["--no-first-run", "--disable-background-networking"];

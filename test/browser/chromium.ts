@@ -45,10 +45,11 @@ export async function call<Name extends keyof Suite>(
   return inside.evaluate(`import("/suite.js").then((suite) => suite.${name}(...${JSON.stringify(args)}))`);
 }
 
-export async function launch(): Promise<Chromium> {
+/** @param flags of the browser, as `launchBrowser` takes them */
+export async function launch(flags?: readonly string[]): Promise<Chromium> {
   const server = await serve();
   const { port } = server.address() as AddressInfo;
-  const browser = await launchBrowser();
+  const browser = await launchBrowser(flags);
   return {
     async page(path) {
       const page = await (await browser.newContext()).newPage();

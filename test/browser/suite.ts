@@ -1,10 +1,15 @@
-// Runs in the browser, in a page or in a worker: opens the wasm backend there and runs cases of the exported suite by name.
+// Runs in the browser, in a page or in a worker: opens a backend there and runs cases of the exported suite by name.
 import type { Backend } from "qwen-blocks";
 import { conformanceCases, type ConformanceCase } from "qwen-blocks/testing";
 import { wasm, type Build } from "qwen-blocks/wasm";
+import { webgpu } from "qwen-blocks/webgpu";
 
 /** What crosses from the test to the browser. */
 export interface Options {
+  /** wasm, with the options below, unless given. */
+  readonly kind?: "wasm" | "webgpu";
+  /** Calls drawn per case; as many as the suite draws by itself unless given. */
+  readonly runs?: number;
   readonly threads?: number;
   readonly build?: Build;
   /** The file that the page's own workers run; without it they come from the library. */
@@ -14,7 +19,9 @@ export interface Options {
 let backend: Backend | undefined;
 let cases: readonly ConformanceCase[] = [];
 
-function openWasm({ workerFile, ...options }: Options): Promise<Backend> {
+function openKind({ kind, workerFile, threads, build }: Options): Promise<Backend> {
+  if (kind === "webgpu") return webgpu();
+  const options = { threads, build };
   return wasm(workerFile === undefined ? options : { ...options, worker: () => new Worker(workerFile) });
 }
 
@@ -23,8 +30,8 @@ export async function open(
   options: Options,
   seed: number,
 ): Promise<{ readonly info: Backend["info"]; readonly names: readonly string[] }> {
-  backend = await openWasm(options);
-  cases = conformanceCases(backend, { seed, open: () => openWasm(options) });
+  backend = await openKind(options);
+  cases = conformanceCases(backend, { seed, runs: options.runs, open: () => openKind(options) });
   return { info: backend.info, names: cases.map(({ name }) => name) };
 }
 
@@ -41,7 +48,7 @@ export async function close(): Promise<void> {
 /** The error that opening ends in. */
 export async function refusal(options: Options): Promise<{ readonly name: string; readonly message: string }> {
   try {
-    await using opened = await openWasm(options);
+    await using opened = await openKind(options);
     return { name: "none", message: `opened: ${JSON.stringify(opened.info)}` };
   } catch (error) {
     const { name, message } = error as Error;

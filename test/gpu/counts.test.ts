@@ -96,7 +96,7 @@ describe("read-backs", () => {
   test("sampling reads the best logits, their ids and the normaliser, never the row", async () => {
     const reads = await readsOf({ temperature: 0.8 }, [1, 2, 3]);
     const some = Math.min(256, mixture.vocabSize) * 4;
-    expect(reads.sort((a, b) => a - b)).toEqual([...Array(8).fill(4), ...Array(16).fill(some)]);
+    expect(reads.sort((a, b) => a - b)).toEqual([...Array<number>(8).fill(4), ...Array<number>(16).fill(some)]);
   });
 
   test("a long prompt waits for each chunk by one number", { timeout: 300_000 }, async () => {

@@ -7,7 +7,7 @@ import {
 import { conformanceCases } from "qwen-blocks/testing";
 import { webgpu } from "qwen-blocks/webgpu";
 import { afterAll, describe, expect, inject, test } from "vitest";
-import { expectSame, type Way } from "../laws/expect-same.js";
+import { expectSame, Tally, type Way } from "../laws/expect-same.js";
 import { ints, normal } from "../tensor/numbers.js";
 import { plainDevice } from "./dawn.js";
 import { smallDevice } from "./small-device.js";

@@ -38,7 +38,7 @@ export class Rope implements Disposable {
    * @param maxLength how many tokens the text may come to hold; `length` if left out
    * @throws RecordingError if it must be made inside `record`
    */
-  table(length: number, maxLength = length): Tensor {
+  table(length: number, maxLength: number = length): Tensor {
     const least = leastLengthLike(this.options, maxLength);
     const before = this.#byPosition;
     if (before?.length === least && before.table.shape[0] >= length) return before.table;

@@ -14,7 +14,7 @@ export const GROUP_LANES = 128;
  * number for an empty slot. `fn own_slots(lane, expert, first, count)` looks at `count` slots from `first`: this lane's run of them, how many
  * of the expert's lie before that run, how many there are, and how many belong to earlier experts. Uniform control flow, once.
  */
-export const ownSlots = `
+export const ownSlots: string = `
 struct OwnSlots { begin: u32, end: u32, before: u32, count: u32, earlier: u32 }
 var<workgroup> tallies: array<vec2u, ${GROUP_LANES}>;
 fn expert_of(slot: u32) -> u32 { return min(chosen_at(slot), params.experts); }

@@ -120,4 +120,4 @@ export function tileText(size: number, sides: "codes" | readonly [a: Direction, 
 }
 
 /** Columns between neighbouring sums of a lane. */
-export const TILE_STEP = SIDE;
+export const TILE_STEP: number = SIDE;

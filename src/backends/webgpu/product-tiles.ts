@@ -12,7 +12,7 @@ export const SIDE = 8;
 /** Vectors of the inner extent in a tile. Two are 32 bytes of each row, what a memory reads at least; more would take longer to compile. */
 export const QUADS = 2;
 /** Vectors between rows of a tile: an odd number, so that eight lanes that read eight rows meet no bank twice. */
-export const STRIDE = QUADS + 1;
+export const STRIDE: number = QUADS + 1;
 /**
  * Rows and columns per lane. With 8 of each, 16 vectors are read from workgroup memory per 256 multiplications, few enough that arithmetic
  * takes the time, and the sums leave registers for several workgroups. Smaller ones read more, but make more workgroups.

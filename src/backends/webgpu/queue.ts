@@ -180,10 +180,10 @@ export class Queue {
   /** Resolves when these are good; rejects with the first error, with which the others count as told: they mostly follow from it. */
   async settled(faults: readonly Fault[]): Promise<void> {
     for (const fault of faults) await fault.answered();
-    const first = faults.find(({ error }) => error !== undefined);
+    const first = faults.find(({ error }) => error !== undefined)?.error;
     if (first === undefined) return;
     for (const fault of faults) this.#unsaid.delete(fault);
-    throw this.#lost ?? first.error;
+    throw this.#lost ?? first;
   }
 
   /** All that was handed over is done, and good. */

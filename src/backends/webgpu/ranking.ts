@@ -30,7 +30,7 @@ const put = (result: Result): string =>
     : "fn put(row: u32, place: u32, index: u32) { chosen_set(place, index); }";
 
 /** A workgroup per row: each element counts how many come before it. */
-export const counting = variants((lanes: 64 | 256): Shader => ({
+export const counting: (lanes: 64 | 256) => Shader = variants((lanes: 64 | 256): Shader => ({
   name: "top-k-counting",
   reads: { x: "u32" },
   writes: writes("last"),
@@ -54,7 +54,7 @@ fn run(row: u32, lane: u32) {
 }));
 
 /** A workgroup per part of a row: its first element. `from` says of what the parts are: all elements, or those that were chosen. */
-export const firsts = variants((key: string): Shader => {
+export const firsts: (key: string) => Shader = variants((key: string): Shader => {
   const { from, result, subgroups } = JSON.parse(key) as {
     readonly from: "all" | "found";
     readonly result: Result;
@@ -88,7 +88,7 @@ fn run(group: u32, lane: u32) {
 });
 
 /** A workgroup per `chunk` elements of a row, a power of two: the k first of them, in order (Batcher 1968). */
-export const sorting = variants((key: string): Shader => {
+export const sorting: (key: string) => Shader = variants((key: string): Shader => {
   const { chunk, result } = JSON.parse(key) as { readonly chunk: number; readonly result: Result };
   return {
     name: "top-k-sorting",
@@ -133,7 +133,7 @@ fn run(group: u32, lane: u32) {
  * A lane per element of a run: its place among {@link WAYS} runs is its own and, found by halving, that in each of the others. A run has the
  * k first of `span` elements, fewer where the row ends.
  */
-export const merging = variants((result: Result): Shader => ({
+export const merging: (result: Result) => Shader = variants((result: Result): Shader => ({
   name: "top-k-merging",
   reads: { x: "u32", found: "u32" },
   writes: writes(result),

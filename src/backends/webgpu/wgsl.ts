@@ -99,7 +99,7 @@ export const sigmoid = `
 fn sigmoid(x: f32) -> f32 { return select(exp(x), 1.0, x >= 0.0) / (1.0 + exp(-abs(x))); }`;
 
 /** `fn silu(x: f32) -> f32`, with {@link sigmoid} before it. */
-export const silu = `${sigmoid}
+export const silu: string = `${sigmoid}
 fn silu(x: f32) -> f32 { return x * sigmoid(x); }`;
 
 /** `fn q8_code(value: f32, inverse: f32) -> i32`: to the nearest, halves away from 0, at most 127 in magnitude. */
