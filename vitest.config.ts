@@ -61,7 +61,7 @@ export default defineConfig(({ mode }) => {
       // One process for all files, and one file at a time: each brings a GPU, and an emulated one has every core.
       ...(gpu ? { fileParallelism: false, isolate: false } : {}),
       provide: { fcSeed, mode },
-      testTimeout: 60_000,
+      testTimeout: gpu ? 300_000 : 60_000,
       reporters: ["default", new Summary(alone ? [] : Object.values(groups)), ...(process.env.CI ? ["json"] : [])],
       outputFile: { json: `out/${alone ? `${mode}-` : ""}test-results.json` },
     },

@@ -3,7 +3,7 @@ import { changed } from "./changed.js";
 import { plainDevice } from "./dawn.js";
 
 /**
- * Every tensor larger than a binding is bound in two pieces, none has more than two, and grids fold at 5 workgroups. The device beneath would
+ * Every tensor larger than a binding is bound in two pieces, none has more than two, and grids fold at 40 workgroups. The device beneath would
  * take more, so what it is asked for is checked here.
  * @param binding bytes that one binding shows
  */
@@ -15,7 +15,7 @@ export async function smallDevice(
   const expectAtMost = (most: number, what: string, got: number): void => {
     if (got > most) excesses.push(`${what}: ${got} where ${most} are allowed`);
   };
-  const groups = 5;
+  const groups = 40;
   const limits = changed(real.limits, {
     maxStorageBufferBindingSize: binding,
     maxBufferSize: 2 * binding,

@@ -78,19 +78,19 @@ export class GpuMemory implements Memory {
   alloc(byteLength: number): GpuStorage {
     this.expectOpen("alloc");
     expectLength(byteLength);
-    if (byteLength > this.maxBytes) {
-      throw new OutOfMemoryError(
-        `alloc: a buffer must have at most ${this.maxBytes} bytes on this device, got ${byteLength}; use smaller tensors`,
-      );
-    }
     const storage = this.take(byteLength);
     this.#buffers++;
     this.#bytes += byteLength;
     return storage;
   }
 
-  /** A storage that is not counted, for the use of kernels. */
+  /** A storage that is not counted, for the use of kernels. @throws OutOfMemoryError beyond {@link maxBytes} */
   take(byteLength: number): GpuStorage {
+    if (byteLength > this.maxBytes) {
+      throw new OutOfMemoryError(
+        `alloc: a buffer must have at most ${this.maxBytes} bytes on this device, got ${byteLength}; use smaller tensors`,
+      );
+    }
     const chunk = this.#pool.take(byteLength);
     return new GpuStorage(this, byteLength, chunk, chunk.granted.alive ? [chunk.granted] : none);
   }

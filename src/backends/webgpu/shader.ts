@@ -114,21 +114,11 @@ function accessorsOf(
   const element = (piece: string, j: string): string => (vectors ? `${piece}[${j} / 4u][${j} % 4u]` : `${piece}[${j}]`);
   const needsElements = !vectors && used(`${name}_vec`);
   if (used(`${name}_at`) || needsElements)
-    lines.push(
-      `fn ${name}_at(i: u32) -> ${type} ${returning(
-        body((p, j) => `return ${element(p, j)};`),
-        paged,
-        type,
-      )}`,
-    );
+    lines.push(`fn ${name}_at(i: u32) -> ${type} ${body((p, j) => `return ${element(p, j)};`)}`);
   need(
     `${name}_vec`,
     vectors
-      ? `fn ${name}_vec(i: u32) -> ${of4} ${returning(
-          body((p, j) => `return ${vector(p, j)};`),
-          paged,
-          of4,
-        )}`
+      ? `fn ${name}_vec(i: u32) -> ${of4} ${body((p, j) => `return ${vector(p, j)};`)}`
       : `fn ${name}_vec(i: u32) -> ${of4} { return ${of4}(${each((k) => `${name}_at(i + ${k}u)`)}); }`,
   );
   const needsSet = !vectors && used(`${name}_set_vec`);
@@ -141,9 +131,4 @@ function accessorsOf(
       : `fn ${name}_set_vec(i: u32, values: ${of4}) { ${[0, 1, 2, 3].map((k) => `${name}_set(i + ${k}u, values[${k}]);`).join(" ")} }`,
   );
   return lines;
-}
-
-/** WGSL wants a value behind an if whose branches both return. */
-function returning(body: string, paged: boolean, type: string): string {
-  return paged ? body.replace(/ }$/, ` return ${type}(); }`) : body;
 }
