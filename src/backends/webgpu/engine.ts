@@ -173,12 +173,14 @@ function gridOf(groups: number, most: number): readonly [number, number, number]
   return [x, y, Math.ceil(groups / (x * y))];
 }
 
-/** Bind groups by what they bind. */
+/** The oldest ones go beyond this: a step that varies makes new ones without end. */
+const MAX_GROUPS = 8192;
+
+/** Bind groups by what they bind. Names of buffers are never used again, so those of a buffer that is gone are not met. */
 export class BindGroups {
   readonly #queue: Queue;
   readonly #pipelines: Pipelines;
   readonly #groups = new Map<string, GPUBindGroup>();
-  readonly #keysOf = new Map<number, Set<string>>();
 
   constructor(queue: Queue, pipelines: Pipelines) {
     this.#queue = queue;
@@ -203,22 +205,12 @@ export class BindGroups {
     const doubtful = windows.some(({ chunk }) => chunk.granted.alive);
     const group = doubtful ? this.#queue.attempt(new Fault(), "bind", bind) : bind();
     this.#groups.set(key, group);
-    for (const { chunk } of windows) {
-      const keys = this.#keysOf.get(chunk.id);
-      if (keys === undefined) this.#keysOf.set(chunk.id, new Set([key]));
-      else keys.add(key);
-    }
+    if (this.#groups.size > MAX_GROUPS) this.#groups.delete(this.#groups.keys().next().value as string);
     return group;
   }
 
   /** How many are held. */
   get count(): number {
     return this.#groups.size;
-  }
-
-  /** Forgets all that bind a buffer that is gone. */
-  forget(chunk: Chunk): void {
-    for (const key of this.#keysOf.get(chunk.id) ?? []) this.#groups.delete(key);
-    this.#keysOf.delete(chunk.id);
   }
 }

@@ -62,7 +62,6 @@ function backendOn({ device, features, borrowed, adapter, gpu }: OpenDevice): We
   const memory = new GpuMemory(queue, maxBufferBytes);
   const pipelines = new Pipelines(queue, window / 4);
   const groups = new BindGroups(queue, pipelines);
-  memory.onDestroy = (chunk) => groups.forget(chunk);
   const engine = new Engine({
     memory,
     pipelines,

@@ -43,8 +43,6 @@ export class GpuStorage implements Storage {
 export class GpuMemory implements Memory {
   /** The largest storage. */
   readonly maxBytes: number;
-  /** Called when a buffer is gone. */
-  onDestroy: (chunk: Chunk) => void = () => undefined;
   readonly #queue: Queue;
   readonly #pool: Pool;
   /** So far. */
@@ -109,7 +107,6 @@ export class GpuMemory implements Memory {
   }
 
   #destroy(chunk: Chunk): void {
-    this.onDestroy(chunk);
     this.chunks--;
     this.#queue.destroy(chunk.buffer);
   }

@@ -1,5 +1,5 @@
-// Buffers of the device, kept for the next tensor of their size when they are free. The last one freed goes first, so that a step that runs
-// again gets the same buffers.
+// Buffers of the device, kept for the next tensor of their size when they are free. The oldest goes first, whenever it was freed: so a step that
+// runs again gets the same buffers, and finds its bind groups, where the last one freed would come back in ever new orders.
 
 import type { Fault } from "./fault.js";
 
@@ -16,6 +16,7 @@ export interface Chunk {
 }
 
 export class Pool {
+  /** By size; the oldest is the last of its list. */
   readonly #idle = new Map<number, Chunk[]>();
   readonly #make: (size: number) => Chunk;
   readonly #destroy: (chunk: Chunk) => void;
@@ -58,7 +59,7 @@ export class Pool {
     }
     const idle = this.#idle.get(chunk.size);
     if (idle === undefined) this.#idle.set(chunk.size, [chunk]);
-    else idle.push(chunk);
+    else idle.splice(placeOf(chunk, idle), 0, chunk);
     this.#idleBytes += chunk.size;
   }
 
@@ -68,6 +69,18 @@ export class Pool {
     this.#idle.clear();
     this.#idleBytes = 0;
   }
+}
+
+/** Where a chunk belongs among others, newest first. */
+function placeOf({ id }: Chunk, chunks: readonly Chunk[]): number {
+  let low = 0;
+  let high = chunks.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (chunks[middle].id > id) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** Eight sizes to each power of two, so that at most an eighth is wasted; multiples of 256 bytes. */
