@@ -11,6 +11,7 @@ export async function profile(
 ): Promise<readonly ProfiledDispatch[]> {
   const { device } = queue;
   const batches: { readonly dispatches: readonly Dispatch[]; readonly staging?: GPUBuffer }[] = [];
+  const spent: { destroy(): void }[] = [];
   queue.flush();
   queue.watch = (encoder, dispatches) => {
     if (!timed) {
@@ -22,6 +23,7 @@ export async function profile(
     const resolved = device.createBuffer({ size: 8 * count, usage: GPU_QUERY_RESOLVE | GPU_COPY_SRC });
     const staging = device.createBuffer({ size: 8 * count, usage: GPU_MAP_READ | GPU_COPY_DST });
     batches.push({ dispatches, staging });
+    spent.push(querySet, resolved, staging);
     return {
       stamps: (i) => ({ querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 }),
       end() {
@@ -33,22 +35,22 @@ export async function profile(
   try {
     await fn();
     queue.flush();
+    queue.watch = undefined;
+    const found: ProfiledDispatch[] = [];
+    for (const { dispatches, staging } of batches) {
+      const times = staging && (await timesIn(staging));
+      dispatches.forEach(({ op, shader }, i) =>
+        found.push({ op, shader, ...(times && { nanoseconds: Number(times[2 * i + 1] - times[2 * i]) }) }),
+      );
+    }
+    return found;
   } finally {
     queue.watch = undefined;
+    for (const each of spent) each.destroy();
   }
-  const found: ProfiledDispatch[] = [];
-  for (const { dispatches, staging } of batches) {
-    const times = staging && (await timesIn(staging));
-    dispatches.forEach(({ op, shader }, i) =>
-      found.push({ op, shader, ...(times && { nanoseconds: Number(times[2 * i + 1] - times[2 * i]) }) }),
-    );
-  }
-  return found;
 }
 
 async function timesIn(staging: GPUBuffer): Promise<BigUint64Array> {
   await staging.mapAsync(1);
-  const times = new BigUint64Array(staging.getMappedRange().slice(0));
-  staging.destroy();
-  return times;
+  return new BigUint64Array(staging.getMappedRange().slice(0));
 }
