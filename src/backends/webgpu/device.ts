@@ -10,8 +10,6 @@ export interface OpenDevice {
   /** Whether it is the caller's and stays alive. */
   readonly borrowed: boolean;
   readonly adapter: { readonly name: string; readonly fallback: boolean };
-  /** Where the device came from. Dawn ends with it, and a process whose device is still in use then crashes. */
-  readonly gpu: GPU | undefined;
 }
 
 /** Dawn crashes where an entry point is collected before what came of it, so each one that gave a device lives as long as the program. */
@@ -48,13 +46,7 @@ export async function openDevice(
         cause,
       });
     });
-  return {
-    device,
-    features: featuresOf(device, entry, wanted),
-    borrowed: false,
-    adapter: named(adapter.info),
-    gpu: entry,
-  };
+  return { device, features: featuresOf(device, entry, wanted), borrowed: false, adapter: named(adapter.info) };
 }
 
 function borrowed(device: GPUDevice, gpu: GPU | undefined, wanted: readonly WebGpuFeature[]): OpenDevice {
@@ -62,7 +54,7 @@ function borrowed(device: GPUDevice, gpu: GPU | undefined, wanted: readonly WebG
   if (buffers < MAX_WINDOWS) {
     throw new BackendError(`webgpu: the device must allow ${MAX_WINDOWS} storage buffers per shader, got ${buffers}`);
   }
-  return { device, features: featuresOf(device, gpu, wanted), borrowed: true, adapter: named(device.adapterInfo), gpu };
+  return { device, features: featuresOf(device, gpu, wanted), borrowed: true, adapter: named(device.adapterInfo) };
 }
 
 const inNode = (): boolean =>

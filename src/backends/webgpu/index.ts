@@ -52,8 +52,7 @@ export async function webgpu({ device, gpu, features = webGpuFeatures }: WebGpuO
   return backendOn(await openDevice(device as GPUDevice | undefined, gpu as GPU | undefined, features));
 }
 
-function backendOn({ device, features, borrowed, adapter, gpu }: OpenDevice): WebGpuBackend {
-  const inUse = new Set([gpu]); // until the backend is closed, whoever else drops it
+function backendOn({ device, features, borrowed, adapter }: OpenDevice): WebGpuBackend {
   const { maxStorageBufferBindingSize, maxBufferSize, maxComputeWorkgroupsPerDimension } = device.limits;
   // Bindings begin and end at multiples of 256, and a tensor is bound in two pieces at most.
   const window = Math.floor(maxStorageBufferBindingSize / 256) * 256;
@@ -123,7 +122,6 @@ function backendOn({ device, features, borrowed, adapter, gpu }: OpenDevice): We
       memory.close();
       queue.close();
       if (!borrowed) device.destroy();
-      inUse.clear();
     },
   };
 }
