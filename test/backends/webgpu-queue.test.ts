@@ -112,6 +112,20 @@ describe("batches", () => {
     expect(log()).toEqual(["submit first", "submit third", "submit first"]);
   });
 
+  test("closing the memory destroys all buffers, those of living tensors too", () => {
+    const ids = [storage(), storage()].map(({ chunk }) => `destroy ${(chunk.buffer as unknown as { id: number }).id}`);
+    memory.close();
+    expect(fake.log.filter((entry) => entry.startsWith("destroy")).sort()).toEqual(ids.sort());
+    expect(memory.chunks).toBe(0);
+  });
+
+  test("recorded dispatches are handed over at once", () => {
+    const [x, y] = [storage(), storage()];
+    run(first, x, y);
+    queue.pushAll([]);
+    expect(log()).toEqual(["submit first"]);
+  });
+
   test("freed buffers come back, the oldest first", () => {
     const [x, y] = [storage(), storage()];
     const ids = [x.chunk.id, y.chunk.id];

@@ -7,7 +7,7 @@ import type { GpuMemory, GpuStorage } from "./memory.js";
 import type { Dispatch, Pipeline } from "./dispatch.js";
 import { MAX_WINDOWS, type Pipelines } from "./pipelines.js";
 import { SLOT, type Queue } from "./queue.js";
-import { paramNames, usesVectors, type Binding, type Shader } from "./shader.js";
+import { paramNames, signatureOf, type Binding, type Shader } from "./shader.js";
 import type { Chunk } from "./pool.js";
 
 /** What this device offers beyond the core of WebGPU, as far as the caller lets it be used. */
@@ -110,18 +110,16 @@ export class Engine {
    */
   dispatch(shader: Shader, views: readonly View[], numbers: readonly number[], groups: number): void {
     if (groups === 0) return;
-    const names = [...Object.keys(shader.reads), ...Object.keys(shader.writes)];
-    const firstWritten = Object.keys(shader.reads).length;
+    const { names, firstWritten, vectors, types } = signatureOf(shader);
     const windows = views.map((view) => this.#window(view));
     const bindings: Binding[] = windows.map(({ offset, rest }, i) => ({
       paged: rest > 0,
-      vectors: offset % 4 === 0 && usesVectors(shader, names[i]),
+      vectors: offset % 4 === 0 && vectors[i],
     }));
     const access = windows.map(({ rest }, i) => (i < firstWritten ? "r" : "w").repeat(rest > 0 ? 2 : 1)).join("");
     if (access.length > MAX_WINDOWS) {
       throw new BackendError(`${this.#op}: at most ${MAX_WINDOWS} bindings fit a dispatch, got ${access.length}`);
     }
-    const types = Object.values(shader.params ?? {});
     if (types.length !== numbers.length || names.length !== views.length || 1 + names.length + types.length > SLOT / 4)
       throw new BackendError(
         `${shader.name}: operands must be ${paramNames(shader).join(", ")}, and at most ${SLOT / 4}`,

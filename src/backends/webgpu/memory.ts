@@ -45,10 +45,10 @@ export class GpuMemory implements Memory {
   readonly maxBytes: number;
   readonly #queue: Queue;
   readonly #pool: Pool;
+  /** All buffers, free ones included. */
+  readonly #chunks = new Set<Chunk>();
   /** So far. */
   reads = 0;
-  /** Buffers of the device, free ones included. */
-  chunks = 0;
   #made = 0;
   #buffers = 0;
   #bytes = 0;
@@ -62,6 +62,11 @@ export class GpuMemory implements Memory {
       (chunk) => this.#destroy(chunk),
       { maxBytes, maxIdleBytes: MAX_IDLE_BYTES },
     );
+  }
+
+  /** Buffers of the device, free ones included. */
+  get chunks(): number {
+    return this.#chunks.size;
   }
 
   get closed(): boolean {
@@ -102,12 +107,13 @@ export class GpuMemory implements Memory {
     const granted = new Fault();
     const usage = GPU_STORAGE | GPU_COPY_SRC | GPU_COPY_DST;
     const buffer = this.#queue.attempt(granted, "alloc", () => this.#queue.device.createBuffer({ size, usage }));
-    this.chunks++;
-    return { buffer, id: this.#made++, size, granted, batch: 0 };
+    const chunk: Chunk = { buffer, id: this.#made++, size, granted, batch: 0 };
+    this.#chunks.add(chunk);
+    return chunk;
   }
 
   #destroy(chunk: Chunk): void {
-    this.chunks--;
+    this.#chunks.delete(chunk);
     this.#queue.destroy(chunk.buffer);
   }
 
@@ -175,7 +181,7 @@ export class GpuMemory implements Memory {
   }
 
   close(): void {
-    this.#pool.clear();
+    for (const chunk of this.#chunks) this.#destroy(chunk);
     this.#closed = true;
     this.#buffers = 0;
     this.#bytes = 0;

@@ -62,13 +62,6 @@ export class Pool {
     else idle.splice(placeOf(chunk, idle), 0, chunk);
     this.#idleBytes += chunk.size;
   }
-
-  /** Destroys what is free. */
-  clear(): void {
-    for (const chunks of this.#idle.values()) for (const chunk of chunks) this.#destroy(chunk);
-    this.#idle.clear();
-    this.#idleBytes = 0;
-  }
 }
 
 /** Where a chunk belongs among others, newest first. */

@@ -81,7 +81,7 @@ export class Queue {
     if (this.#used === BATCH || !dispatch.compiled.fault.settled) this.flush();
   }
 
-  /** Dispatches with parameters of their own, as one batch with what is open. */
+  /** Hands over dispatches with parameters of their own, as one batch with what is open. */
   pushAll(dispatches: readonly Dispatch[]): void {
     for (const dispatch of dispatches) {
       const fresh = !dispatch.compiled.fault.settled;
@@ -89,6 +89,7 @@ export class Queue {
       this.#note(dispatch);
       if (fresh) this.flush();
     }
+    this.flush();
   }
 
   #note(dispatch: Dispatch): void {

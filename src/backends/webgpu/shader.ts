@@ -33,9 +33,30 @@ export function variants<V extends string | number>(make: (variant: V) => Shader
 
 const calls = (code: string, name: string): boolean => new RegExp(`\\b${name}\\(`).test(code);
 
-/** Whether the body reads or writes this window by vectors. */
-export function usesVectors(shader: Shader, name: string): boolean {
-  return calls(shader.code, `${name}_vec`) || calls(shader.code, `${name}_set_vec`);
+/** What every dispatch asks of a shader. */
+export interface Signature {
+  /** Windows, those that are read first. */
+  readonly names: readonly string[];
+  readonly firstWritten: number;
+  /** Whether the body reads or writes each window by vectors. */
+  readonly vectors: readonly boolean[];
+  /** Of the shader's own parameters. */
+  readonly types: readonly DType[];
+}
+
+const signatures = /* @__PURE__ */ new WeakMap<Shader, Signature>();
+
+/** Found out once per shader: it searches the whole text. */
+export function signatureOf(shader: Shader): Signature {
+  let known = signatures.get(shader);
+  if (known === undefined) {
+    const { reads, writes, params = {}, code } = shader;
+    const names = [...Object.keys(reads), ...Object.keys(writes)];
+    const vectors = names.map((name) => calls(code, `${name}_vec`) || calls(code, `${name}_set_vec`));
+    known = { names, firstWritten: Object.keys(reads).length, vectors, types: Object.values(params) };
+    signatures.set(shader, known);
+  }
+  return known;
 }
 
 /** The words of a dispatch's parameters: groups, then an offset per window, then the shader's own. */
