@@ -1,4 +1,4 @@
-// Codes of packed rows as bytes, sixteen at a time, and their products by integers.
+// Codes of packed rows as bytes, sixteen at a time.
 import { quadDecoder } from "./packed.js";
 
 /**
@@ -28,21 +28,3 @@ export function bytesReader(format: string, name: string, even: boolean): string
 fn ${name}_bytes(row: u32, column: u32, width: u32) -> vec4u {${format === "q4_0" ? nibbles : bytes}
 }`;
 }
-
-/** `fn dot16(a: vec4u, b: vec4u) -> i32`: the sum of the products of sixteen bytes with sign. */
-export const byteDot = (packedDot: boolean): string =>
-  packedDot
-    ? `
-fn dot16(a: vec4u, b: vec4u) -> i32 {
-  return dot4I8Packed(a.x, b.x) + dot4I8Packed(a.y, b.y) + dot4I8Packed(a.z, b.z) + dot4I8Packed(a.w, b.w);
-}`
-    : `
-fn dot16(a: vec4u, b: vec4u) -> i32 {
-  let left = bitcast<vec4i>(a);
-  let right = bitcast<vec4i>(b);
-  var sums = vec4i();
-  for (var shift = 0u; shift < 32u; shift += 8u) {
-    sums += ((left << vec4u(shift)) >> vec4u(24u)) * ((right << vec4u(shift)) >> vec4u(24u));
-  }
-  return (sums.x + sums.y) + (sums.z + sums.w);
-}`;

@@ -1,12 +1,12 @@
 // Products of many slots with the weights of their experts, by tiles of rows that name one expert, so that a weight is read once per tile.
 // The grid has room for any choice of experts, and workgroups without rows end at once.
 import type { View } from "../../core/view.js";
-import { byteDot, bytesReader } from "./byte-codes.js";
+import { bytesReader } from "./byte-codes.js";
 import type { Engine } from "./engine.js";
 import { groupParams, groupReaders, type ExpertGroups } from "./expert-groups.js";
 import { productForm, productReads, type ExpertMatrix, type LeftRows, type ProductForm } from "./expert-operands.js";
 import { TILE_COLUMNS, TILE_LANES, TILE_STEP, tileText } from "./expert-tiles.js";
-import { quadDecoder, quadReader, scaleReader } from "./packed.js";
+import { codeDots, quadDecoder, quadReader, scaleReader } from "./packed.js";
 import { variants, type Shader } from "./shader.js";
 import { silu } from "./wgsl.js";
 
@@ -38,7 +38,7 @@ function sides({ result, format, coded, step, packedDot, even }: TileForm): stri
   }
   return ${type}();`;
   if (coded)
-    return `${bytesReader(format, "w", step === 16)}${scaleReader("w")}${byteDot(packedDot)}
+    return `${bytesReader(format, "w", step === 16)}${scaleReader("w")}${codeDots(packedDot)}
 fn a_block(row: u32, k: u32) -> u32 { return x_rows[row] * ((params.depth + 31u) / 32u) + k / 32u; }
 fn a_inside(row: u32, k: u32) -> vec4u {
   if (has_row(row) && k < params.depth) { return x_codes_vec(a_block(row, k) * 8u + k % 32u / 4u); }

@@ -80,7 +80,7 @@ const codesColumn = (rows: readonly number[], h: number, c: number): string => `
         let b = ${inTile("b", "j", "v", 4 * h + c)};
         let e = ${inTile("b", "j", "v + 1u", 4 * h + c)};
         let scale = b_scales[((j + ${(4 * h + c) * SIDE}u) * ${VECTORS}u + v) / 2u];
-        ${rows.map((r) => `sum${r}_${h}[${c}] += f32(dot16(a${r}, b) + dot16(d${r}, e)) * (scale${r} * scale);`).join("\n        ")}
+        ${rows.map((r) => `sum${r}_${h}[${c}] += f32(dot_of(a${r}, b) + dot_of(d${r}, e)) * (scale${r} * scale);`).join("\n        ")}
       }`;
 
 /** The text of a shader around its tile. */

@@ -1,10 +1,10 @@
 // Products of few slots with the weights of their experts: each weight is read by one lane, for one slot. 16 lanes share four rows of a
 // weight, so that they read memory in order and each number of x serves four times.
 import type { View } from "../../core/view.js";
-import { byteDot, bytesReader } from "./byte-codes.js";
+import { bytesReader } from "./byte-codes.js";
 import type { Engine } from "./engine.js";
 import { productForm, productReads, type ExpertMatrix, type LeftRows, type ProductForm } from "./expert-operands.js";
-import { quadDecoder, quadReader, scaleReader, hasScales } from "./packed.js";
+import { codeDots, quadDecoder, quadReader, scaleReader, hasScales } from "./packed.js";
 import { variants, type Shader } from "./shader.js";
 import { silu } from "./wgsl.js";
 
@@ -32,9 +32,9 @@ fn dots(x_row: u32, rows: vec4u, place: u32) -> vec4f {
     )}`;
   const weights = `${bytesReader(format, "w", step === 16)}${scaleReader("w")}`;
   if (coded)
-    return `${weights}${byteDot(packedDot)}
+    return `${weights}${codeDots(packedDot)}
 fn coded_dot(row: u32, column: u32, x: vec4u) -> f32 {
-  return f32(dot16(w_bytes(row, column, params.width), x)) * w_scale(row, column, params.width);
+  return f32(dot_of(w_bytes(row, column, params.width), x)) * w_scale(row, column, params.width);
 }${loop(
       16,
       `
