@@ -34,7 +34,7 @@ beforeEach(async () => {
     pipelines,
     groups,
     limits: { window: 1 << 20, groupsPerDimension: 65535 },
-    abilities: { subgroups: false, packedDot: false },
+    abilities: { subgroups: false, packedDot: false, emulated: false },
     sink: {
       slot: (compiled) => queue.slot(compiled),
       push: (dispatch) => queue.push(dispatch),

@@ -14,6 +14,8 @@ import type { Chunk } from "./pool.js";
 export interface Abilities {
   readonly subgroups: boolean;
   readonly packedDot: boolean;
+  /** Whether the adapter computes on the CPU, where barriers cost more than all else. */
+  readonly emulated: boolean;
 }
 
 /** Sizes that decide how operands are bound and grids are cut. */
