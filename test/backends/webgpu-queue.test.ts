@@ -160,6 +160,16 @@ describe("late errors", () => {
     );
   });
 
+  test("of a shader that only the driver refuses show what the device says", async () => {
+    const [x, y] = [storage(), storage()];
+    fake.messages.length = 0;
+    fake.errors.internal.push("the driver's compiler gave up");
+    run(shader("heavy"), x, y);
+    await expect(read(y)).rejects.toThrow(
+      /heavy: the shader heavy must compile[\s\S]*\nthe driver's compiler gave up\n +1 /,
+    );
+  });
+
   test("of memory are OutOfMemoryError; the refused buffer is never used again", async () => {
     fake.errors["out-of-memory"].push("no room");
     const refused = memory.alloc(1024);

@@ -13,6 +13,9 @@ export interface Timing {
   end(): void;
 }
 
+/** What a device may find, the innermost scope last. An internal error is one of its own compiler, with a shader that is right. */
+const errorKinds: readonly GPUErrorFilter[] = ["out-of-memory", "internal", "validation"];
+
 /** The largest batch. Smaller ones start the device earlier, larger ones cost less to hand over. */
 export const BATCH = 64;
 /** Bytes between the parameters of two dispatches: the alignment that every device takes. */
@@ -151,24 +154,24 @@ export class Queue {
   /** Does something whose errors the device reports late, and lets `fault` know them. `explain` may tell more of what it says. */
   attempt<T>(fault: Fault, where: string, act: () => T, explain?: (made: T, said: string) => Promise<string>): T {
     const { device } = this;
-    device.pushErrorScope("out-of-memory");
-    device.pushErrorScope("validation");
+    for (const kind of errorKinds) device.pushErrorScope(kind);
     let made: T;
     let answers: Promise<GPUError | null>[] = [];
     try {
       made = act();
     } finally {
-      answers = [device.popErrorScope(), device.popErrorScope()];
+      answers = errorKinds.map(() => device.popErrorScope());
     }
     fault.settleBy(
       Promise.all(answers).then(
-        async ([invalid, memory]) => {
+        async ([invalid, internal, memory]) => {
           if (memory)
             return new OutOfMemoryError(
               `${where}: the device's memory must suffice, but it did not (${memory.message}); free tensors or use smaller ones`,
             );
-          if (invalid === null) return undefined;
-          return new BackendError(`${where}: ${(await explain?.(made, invalid.message)) ?? invalid.message}`);
+          const refused = invalid ?? internal;
+          if (refused === null) return undefined;
+          return new BackendError(`${where}: ${(await explain?.(made, refused.message)) ?? refused.message}`);
         },
         () => this.#lost, // scopes of a lost device
       ),
