@@ -16,8 +16,10 @@ export interface Timing {
 /** What a device may find, the innermost scope last. An internal error is one of its own compiler, with a shader that is right. */
 const errorKinds: readonly GPUErrorFilter[] = ["out-of-memory", "internal", "validation"];
 
-/** The largest batch. Smaller ones start the device earlier, larger ones cost less to hand over. */
+/** The largest batch of calls. Smaller ones start the device earlier, larger ones cost less to hand over. */
 export const BATCH = 64;
+/** The largest one at all: a query set holds two timestamps for each of so many dispatches. */
+export const REPLAY_BATCH = 2048;
 /** Bytes between the parameters of two dispatches: the alignment that every device takes. */
 export const SLOT = 256;
 
@@ -84,13 +86,13 @@ export class Queue {
     if (this.#used === BATCH || !dispatch.compiled.fault.settled) this.flush();
   }
 
-  /** Hands over dispatches with parameters of their own, as one batch with what is open. */
+  /** Hands over dispatches with parameters of their own, as one batch with what is open, or as few as there can be. */
   pushAll(dispatches: readonly Dispatch[]): void {
     for (const dispatch of dispatches) {
       const fresh = !dispatch.compiled.fault.settled;
       if (fresh) this.flush();
       this.#note(dispatch);
-      if (fresh) this.flush();
+      if (fresh || this.#pending.length === REPLAY_BATCH) this.flush();
     }
     this.flush();
   }
