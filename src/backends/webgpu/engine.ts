@@ -158,7 +158,8 @@ export class Engine {
     const { chunk } = storage;
     const { window } = this.limits;
     const whole = chunk.size <= window;
-    const first = view.offset * 4;
+    // Bindings are not empty, and a view without elements may lie at the very end.
+    const first = Math.min(view.offset * 4, chunk.size - 4);
     const start = whole ? 0 : Math.floor(first / WINDOW_ALIGNMENT) * WINDOW_ALIGNMENT;
     const end = whole ? chunk.size : Math.ceil((first + Math.max(1, sizeOf(view.shape)) * 4) / 16) * 16;
     const size = Math.min(end - start, window);
