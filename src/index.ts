@@ -33,6 +33,11 @@ export { checkpoint } from "./autograd/checkpoint.js";
 export { valueAndGrad, type Loss } from "./autograd/value-and-grad.js";
 
 export * from "./routing/router.js";
+export { CapacityRouter, type CapacityOptions, type FollowOptions } from "./routing/capacity.js";
+export { ExpertChoiceRouter, type ExpertChoiceRouterOptions } from "./routing/expert-choice-router.js";
+export { NoisyRouter, type NoiseOptions } from "./routing/noise.js";
+export { SigmoidRouter, type BiasUpdateOptions, type SigmoidRouterOptions } from "./routing/sigmoid-router.js";
+export { TopPRouter, type SteerOptions, type TopPRouterOptions } from "./routing/top-p-router.js";
 export { TopKRouter, type TopKRouterOptions } from "./routing/top-k-router.js";
 export { loadBalancingLoss, routerZLoss, type BalanceOptions, type Routings } from "./routing/balance.js";
 export { routingStatistics, type RoutingStatistics } from "./routing/routing-statistics.js";

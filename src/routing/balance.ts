@@ -60,6 +60,13 @@ export function routerZLoss(routings: Routings, { rowMask }: Pick<BalanceOptions
   });
 }
 
+/** How many slots chose each expert, over all layers: f32 [E]. @throws ConfigError if there is no routing, ShapeError if E differs */
+export function chosenIn(where: string, routings: Routings): Tensor {
+  return listOf(where, routings)
+    .map((routing) => balanceOf(routing, undefined))
+    .reduce((a, b) => sumOf(a, b)).chosen;
+}
+
 /** Sums over the counted rows of a layer. */
 interface Balance {
   /** f32 [E]: how many slots chose each expert. */

@@ -1,8 +1,12 @@
 // Which experts a token visits, and with which weight.
-import { showShape } from "../core/shape.js";
+import { ConfigError } from "../core/errors.js";
+import { rowsOf, showShape, withLastAxis } from "../core/shape.js";
+import { div, maximum } from "../ops/binary.js";
 import { expectDType, expectShape } from "../ops/expect.js";
 import { fill } from "../ops/fill.js";
+import { sum } from "../ops/reduce.js";
 import { reshape } from "../ops/reshape.js";
+import { route, type RouteOptions } from "../ops/route.js";
 import { select } from "../ops/select.js";
 import type { Tensor } from "../tensor/tensor.js";
 
@@ -20,9 +24,35 @@ export interface Routing {
 export interface Router {
   /** No batch row depends on another, no token on a later one. */
   readonly rowWise: boolean;
+  /** Whether a token's weights sum to 1; what empties slots afterwards then divides by the sum of the rest. False if left out. */
+  readonly normTopkProb?: boolean;
   /** @param logits f32 [B, T, E] @param rowMask u32 [B, T], 0 for padding */
   route(logits: Tensor, rowMask?: Tensor): Routing;
 }
+
+/**
+ * The op `route` on the rows of logits f32 [B, T, E].
+ * @throws ConfigError if there are fewer experts than `options.k`
+ */
+export function routeRows(
+  where: string,
+  logits: Tensor,
+  bias: Tensor | undefined,
+  { k, ...options }: RouteOptions,
+): Routing {
+  const { rows, width } = rowsOf(logits.shape);
+  if (k > width)
+    throw new ConfigError(`${where}: numExpertsPerTok must be at most the number of experts ${width}, got ${k}`);
+  const { weights, experts } = route(reshape(logits, [rows, width]), bias, { k, ...options });
+  const slots = withLastAxis(logits.shape, k);
+  return { logits, weights: reshape(weights, slots), experts: reshape(experts, slots), dropped: undefined };
+}
+
+/** Divides each token's weights by their sum; a token without experts keeps its zeros. */
+export function normalizeWeights(routing: Routing): Routing {
+  return { ...routing, weights: div(routing.weights, maximum(sum(routing.weights), SMALLEST_NORMAL)) };
+}
+const SMALLEST_NORMAL = 2 ** -126;
 
 /** Empties the slots that `keep` (u32, broadcast against [B, T, k]) refuses: no expert, weight 0. */
 export function emptySlots(routing: Routing, keep: Tensor): Routing {
