@@ -1,5 +1,4 @@
 // Experts choose tokens: every expert gets its best ones, so the load is even by construction, and a token may get any number of experts.
-import { ConfigError } from "../core/errors.js";
 import { sizeOf } from "../core/shape.js";
 import { add } from "../ops/binary.js";
 import { arange, fill, zeros } from "../ops/fill.js";
@@ -10,14 +9,14 @@ import { select } from "../ops/select.js";
 import { softmax } from "../ops/softmax.js";
 import { topK } from "../ops/top-k.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { expectOption } from "./expect-option.js";
+import { expectOption, expectPer, type Per } from "./expect-option.js";
 import { emptySlots, expectRowMask, maskRows, type Router, type Routing } from "./router.js";
 
 export interface ExpertChoiceRouterOptions {
   /** How many experts a token gets on average: each expert takes ceil(tokens x factor / E) of them, at most all. */
   readonly capacityFactor: number;
   /** Among which tokens an expert chooses: those of a batch row, which then depends on no other row, or all. "row" if left out. */
-  readonly per?: "row" | "batch";
+  readonly per?: Per;
 }
 
 /**
@@ -28,14 +27,12 @@ export interface ExpertChoiceRouterOptions {
 export class ExpertChoiceRouter implements Router {
   readonly rowWise = false;
   readonly capacityFactor: number;
-  readonly per: "row" | "batch";
+  readonly per: Per;
 
   /** @throws ConfigError if an option is out of range */
   constructor({ capacityFactor, per = "row" }: ExpertChoiceRouterOptions) {
     expectOption("ExpertChoiceRouter", "capacityFactor", capacityFactor, "a number of at least 0", capacityFactor >= 0);
-    if (per !== "row" && per !== "batch") {
-      throw new ConfigError(`ExpertChoiceRouter: per must be row or batch, got ${String(per)}`);
-    }
+    expectPer("ExpertChoiceRouter", per);
     this.capacityFactor = capacityFactor;
     this.per = per;
   }
@@ -49,7 +46,7 @@ export class ExpertChoiceRouter implements Router {
     const scores = softmax(logits);
     let wished = scores;
     if (rowMask) {
-      expectRowMask({ logits } as Routing, rowMask);
+      expectRowMask({ logits }, rowMask);
       // No share is negative, so padding comes last; what an expert takes of it for want of others is emptied below.
       wished = select(reshape(rowMask, [...rowMask.shape, 1]), scores, fill(backend, [], -1));
     }

@@ -1,7 +1,7 @@
-// Qwen3's router: softmax over all experts, then the k best.
+// Every token visits the k experts that it likes best: Qwen3's router, Switch's, and the dense mixture.
 import { ConfigError } from "../core/errors.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { expectExpertsPerTok, expectNormTopkProb } from "./expect-option.js";
+import { expectEnoughExperts, expectExpertsPerTok, expectNormTopkProb } from "./expect-option.js";
 import { maskRows, routeRows, type Router, type Routing } from "./router.js";
 
 export interface TopKRouterOptions {
@@ -12,16 +12,17 @@ export interface TopKRouterOptions {
    * in the one, true in the others.
    */
   readonly normTopkProb: boolean;
-  /** "uniform": all chosen experts weigh 1, or 1 / k with `normTopkProb`, which is their mean; no gradient reaches the gate. "softmax" if left out. */
+  /**
+   * "uniform": each of the chosen weighs 1, or with `normTopkProb` 1 / k, which gives their mean; no gradient reaches the gate then. "softmax"
+   * if left out.
+   */
   readonly score?: "softmax" | "uniform";
 }
 
 /**
- * Every token visits the k experts it likes best. k = 1 without `normTopkProb` is the Switch Transformer's router (Fedus et al. 2022); k = E
- * is the dense soft mixture.
- *
  * weights = the k largest of softmax(logits), divided by their sum if `normTopkProb` (transformers' Qwen3MoeTopKRouter). Ties go to the
- * lower expert; softmax comes before the choice.
+ * lower expert; softmax comes before the choice. k = 1 without `normTopkProb` is the router of the Switch Transformer (Fedus et al. 2022),
+ * k = E the dense soft mixture.
  */
 export class TopKRouter implements Router {
   readonly rowWise = true;
@@ -33,10 +34,10 @@ export class TopKRouter implements Router {
   constructor({ numExpertsPerTok, normTopkProb, score = "softmax" }: TopKRouterOptions) {
     expectExpertsPerTok("TopKRouter", "numExpertsPerTok", numExpertsPerTok);
     expectNormTopkProb("TopKRouter", normTopkProb);
-    this.numExpertsPerTok = numExpertsPerTok;
     if (score !== "softmax" && score !== "uniform") {
       throw new ConfigError(`TopKRouter: score must be softmax or uniform, got ${String(score)}`);
     }
+    this.numExpertsPerTok = numExpertsPerTok;
     this.normTopkProb = normTopkProb;
     this.score = score;
   }
@@ -44,7 +45,8 @@ export class TopKRouter implements Router {
   /** @throws ConfigError if there are fewer experts than k */
   route(logits: Tensor, rowMask?: Tensor): Routing {
     const { numExpertsPerTok: k, score, normTopkProb: normalize } = this;
-    const routing = routeRows("TopKRouter", logits, undefined, { k, score, normalize });
+    expectEnoughExperts("TopKRouter", "numExpertsPerTok", k, logits.shape[logits.shape.length - 1]);
+    const routing = routeRows(logits, undefined, { k, score, normalize });
     return rowMask ? maskRows(routing, rowMask) : routing;
   }
 }

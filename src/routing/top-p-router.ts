@@ -1,10 +1,9 @@
 // As many experts as it takes to reach a probability: sure tokens visit few, unsure ones many.
 import { less, or } from "../ops/binary.js";
-import { cast } from "../ops/cast.js";
 import { arange, fill } from "../ops/fill.js";
 import { scan } from "../ops/scan.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { expectExpertsPerTok, expectNormTopkProb, expectOption } from "./expect-option.js";
+import { expectEnoughExperts, expectExpertsPerTok, expectNormTopkProb, expectOption } from "./expect-option.js";
 import { emptySlots, maskRows, normalizeWeights, routeRows, type Router, type Routing } from "./router.js";
 
 export interface TopPRouterOptions {
@@ -19,7 +18,7 @@ export interface TopPRouterOptions {
 }
 
 export interface SteerOptions {
-  /** The share of experts that a token should visit: between these two nothing changes. */
+  /** The share of experts that a token should visit, such as [0.15, 0.2]: between these two nothing changes. */
   readonly target: readonly [from: number, to: number];
   /** How far topP moves per unit of distance; 0.5 if left out. */
   readonly rate?: number;
@@ -57,14 +56,15 @@ export class TopPRouter implements Router {
   route(logits: Tensor, rowMask?: Tensor): Routing {
     const { backend } = logits;
     const k = this.maxExpertsPerTok;
-    const best = routeRows("TopPRouter", logits, undefined, { k, score: "softmax", normalize: false });
+    expectEnoughExperts("TopPRouter", "maxExpertsPerTok", k, logits.shape[logits.shape.length - 1]);
+    const best = routeRows(logits, undefined, { k, score: "softmax", normalize: false });
     const { weights } = best;
-    // A prefix ends with the expert that reaches topP, so what counts is the sum before each.
+    // A prefix ends with the expert that reaches topP, so what counts is the sum before each. Rounded sums may reach 1 too early.
     const before = scan(weights, weights.shape.length - 1, { exclusive: true });
     const unreached =
       this.#topP === 1 ? fill(backend, [], 1, { dtype: "u32" }) : less(before, fill(backend, [], this.#topP));
     const always = less(arange(backend, k), fill(backend, [], this.minExpertsPerTok, { dtype: "i32" }));
-    const kept = emptySlots(best, or(unreached, cast(always, "u32")));
+    const kept = emptySlots(best, or(unreached, always));
     const routing = this.normTopkProb ? normalizeWeights(kept) : kept;
     return rowMask ? maskRows(routing, rowMask) : routing;
   }
@@ -75,7 +75,8 @@ export class TopPRouter implements Router {
    * @returns the new topP
    */
   steer(activated: number, { target: [from, to], rate = 0.5 }: SteerOptions): number {
-    expectOption("TopPRouter", "target", to, "a range within [0, 1], from <= to", 0 <= from && from <= to && to <= 1);
+    expectOption("TopPRouter", "target[0]", from, "in [0, 1]", from >= 0 && from <= 1);
+    expectOption("TopPRouter", "target[1]", to, `from target[0] = ${from} to 1`, to >= from && to <= 1);
     expectOption("TopPRouter", "activated", activated, "a share in [0, 1]", activated >= 0 && activated <= 1);
     expectOption("TopPRouter", "rate", rate, "a positive number", rate > 0);
     const distance = activated < from ? from - activated : activated > to ? to - activated : 0;

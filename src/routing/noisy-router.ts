@@ -1,28 +1,32 @@
 // Noise on a router's logits, so that training tries experts that it would not choose.
 import type { Random } from "../core/random.js";
-import { add, mul } from "../ops/binary.js";
 import { sizeOf } from "../core/shape.js";
+import { add, mul } from "../ops/binary.js";
 import { randn, tensor } from "../tensor/create.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { expectOption } from "./expect-option.js";
-import { type Router, type Routing } from "./router.js";
+import type { Router, Routing } from "./router.js";
 
 export interface NoiseOptions {
   /** Where the numbers come from: its state, kept with the training state, repeats them. */
   readonly random: Random;
-  /** Deviation of the normal noise that is added to each logit (Shazeer et al. 2017). 0 if left out. */
+  /** Deviation of the normal noise that is added to each logit (Shazeer et al. 2017, who learn it per expert). 0 if left out. */
   readonly noise?: number;
-  /** Each logit is multiplied by a number from [1 - jitter, 1 + jitter] (Fedus et al. 2022). 0 if left out. */
+  /**
+   * Each logit is multiplied by a number from [1 - jitter, 1 + jitter), uniformly. 0 if left out. (Fedus et al. 2022 do so with the gate's
+   * input, which a router does not see.)
+   */
   readonly jitter?: number;
 }
 
 /**
- * Routes noisy logits; choice and weights follow these, while losses and statistics see the logits as they were. For training alone: give the
- * layer the inner router to run it, or set `active` to false. Numbers are made on the host, so a recorded step would repeat its own.
+ * Routes noisy logits; choice and weights follow these, while losses and statistics see the logits as they were. For training alone: set
+ * `active` to false, or give the layer the inner router, to evaluate. Every call draws anew, on the host: inside `record` that is an error, and
+ * inside `checkpoint` the second pass would see other noise than the first.
  */
 export class NoisyRouter implements Router {
   readonly router: Router;
-  /** Whether there is any noise. */
+  /** Whether noise is added. */
   active = true;
   readonly #options: Required<NoiseOptions>;
 
@@ -40,6 +44,10 @@ export class NoisyRouter implements Router {
 
   get normTopkProb(): boolean {
     return this.router.normTopkProb === true;
+  }
+
+  get routedScalingFactor(): number {
+    return this.router.routedScalingFactor ?? 1;
   }
 
   route(logits: Tensor, rowMask?: Tensor): Routing {
