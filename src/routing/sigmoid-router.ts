@@ -119,7 +119,7 @@ export class SigmoidRouter implements Router {
     const scores = sigmoid(reshape(logits, [rows, width]));
     if (bias) expectShape("SigmoidRouter", "eScoreCorrectionBias", bias, [width], "one number for each expert");
     const { indices } = topK(limitToGroups(bias ? add(scores, bias) : scores, this), k);
-    const starts = fill(logits.backend, [rows, 1], 0, { step: width, dtype: "i32" });
+    const starts = reshape(fill(logits.backend, [rows], 0, { step: width, dtype: "i32" }), [rows, 1]);
     const weights = gatherRows(reshape(scores, [scores.size]), add(indices, starts));
     const slots = withLastAxis(logits.shape, k);
     return { logits, weights: reshape(weights, slots), experts: reshape(indices, slots), dropped: undefined };
