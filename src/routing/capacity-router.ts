@@ -1,5 +1,6 @@
 // A limit on how many tokens an expert takes, around any router. What does not fit is dropped, or goes to the token's next choice.
 import { sizeOf } from "../core/shape.js";
+import { add } from "../ops/binary.js";
 import { reshape } from "../ops/reshape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { expectExpertsPerTok, expectOption, expectPer, type Per } from "./expect-option.js";
@@ -76,7 +77,9 @@ export class CapacityRouter implements Router {
     const capacity = Math.min(tokens, Math.ceil((tokens * k * this.#capacityFactor) / numExperts));
     const crowd: Crowd = { experts: reshape(routing.experts, [groups, tokens, slots]), numExperts, capacity };
     const { keep, dropped } = k === slots ? firstCome(crowd) : nextChoice(crowd, k);
-    const kept = { ...emptySlots(routing, reshape(keep, shape)), dropped };
+    // A capacity within this one has dropped some before.
+    const lost = routing.dropped ? add(routing.dropped, dropped) : dropped;
+    const kept = { ...emptySlots(routing, reshape(keep, shape)), dropped: lost };
     return this.normTopkProb ? normalizeWeights(kept, this.routedScalingFactor) : kept;
   }
 

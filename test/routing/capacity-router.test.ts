@@ -169,6 +169,14 @@ describe("CapacityRouter", () => {
     expect(new CapacityRouter(inner, { capacityFactor: 1 }).rowWise).toBe(false);
   });
 
+  test("one around another counts what either dropped", async () => {
+    const logits = tensor(backend, Array.from({ length: 8 }, (_, i) => (i % 2 ? 0 : 1)), [2, 2, 2]); // prettier-ignore
+    const perRow = new CapacityRouter(top(1), { capacityFactor: 1 }); // one of each row
+    const { experts, dropped } = new CapacityRouter(perRow, { capacityFactor: 0.5, per: "batch" }).route(logits);
+    expect(await numbers(experts)).toEqual([0, -1, -1, -1]);
+    expect(await numbers(dropped!)).toEqual([3, 0]);
+  });
+
   test("the factor follows what was wanted, dropped slots among it", async () => {
     const router = new CapacityRouter(new TopPRouter({ topP: 0.5, maxExpertsPerTok: 1, normTopkProb: false }), {
       capacityFactor: 1,

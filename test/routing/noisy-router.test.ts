@@ -1,6 +1,6 @@
 // Noise: its distribution, what it touches and what not, and that a stored state repeats it.
 import {
-  CapacityRouter, ConfigError, NoisyRouter, Random, record, SigmoidRouter, tensor, TopKRouter, zeros, type Backend, type NoiseOptions, type Router,
+  CapacityRouter, ConfigError, NoisyRouter, Random, record, SigmoidRouter, tensor, TopKRouter, zeros, type Backend, type Router,
   type Routing, type Tensor,
 } from "qwen-blocks"; // prettier-ignore
 import { cpu } from "qwen-blocks/cpu";
