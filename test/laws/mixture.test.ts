@@ -118,7 +118,7 @@ describe.each(availableBackends)("$name", ({ open }) => {
     const draws = fc.array(fc.nat(), { minLength: 6, maxLength: 6 });
     await fc.assert(
       fc.asyncProperty(mixturesOf(kinds), draws, (mixture, by) => law(tally, mixture, by)),
-      { numRuns: runs(60) },
+      { numRuns: runs(40) },
     );
     tally.expectMost();
   }

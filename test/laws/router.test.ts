@@ -68,7 +68,7 @@ describe.each(availableBackends)("$name", ({ open }) => {
   const law = (from: fc.Arbitrary<Case>, holds: (one: Case, draws: readonly number[]) => Promise<void>): Promise<void> =>
     fc.assert(
       fc.asyncProperty(from, fc.array(fc.nat(), { minLength: 16, maxLength: 16 }), holds),
-      { numRuns: runs(50) },
+      { numRuns: runs(40) },
     ); // prettier-ignore
 
   test("a token's experts are distinct and exist; an empty slot has weight 0, a filled one none below", () =>
@@ -150,7 +150,7 @@ describe.each(availableBackends)("$name", ({ open }) => {
 test("gradients are the slopes of the weights", () =>
   fc.assert(
     fc.asyncProperty(cases(), fc.nat(), (one, seed) => expectSlope(oracle("ieee"), one, seed)),
-    { numRuns: runs(60) },
+    { numRuns: runs(40) },
   ));
 
 /** A sum of the weights of the slots, each times a number of its own. */

@@ -62,7 +62,7 @@ describe("TopPRouter", () => {
         }
       }),
     );
-    expect(lengths.size).toBeGreaterThan(6);
+    expect(lengths.size).toBeGreaterThan(4);
   });
 
   test("p = 0 visits the least, p = 1 the most, in however sure a row", async () => {
