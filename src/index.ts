@@ -33,8 +33,22 @@ export { checkpoint } from "./autograd/checkpoint.js";
 export { valueAndGrad, type Loss } from "./autograd/value-and-grad.js";
 
 export * from "./routing/router.js";
+export { CapacityRouter, type CapacityOptions, type FollowOptions } from "./routing/capacity-router.js";
+export { ExpertChoiceRouter, type ExpertChoiceRouterOptions } from "./routing/expert-choice-router.js";
+export { NoisyRouter, type NoiseOptions } from "./routing/noisy-router.js";
+export { SigmoidRouter, type BiasUpdateOptions, type SigmoidRouterOptions } from "./routing/sigmoid-router.js";
+export { TopPRouter, type SteerOptions, type TopPRouterOptions } from "./routing/top-p-router.js";
 export { TopKRouter, type TopKRouterOptions } from "./routing/top-k-router.js";
-export { loadBalancingLoss, routerZLoss, type BalanceOptions, type Routings } from "./routing/balance.js";
+export type { GroupLimit } from "./routing/group-limited.js";
+export type { Routings } from "./routing/routings.js";
+export { loadBalancingLoss, type BalanceOptions } from "./routing/balance.js";
+export { importanceLoss, routerEntropyLoss, routerZLoss, type RouterLossOptions } from "./routing/router-losses.js";
+export {
+  RoutingHistory,
+  type RoutingCurve,
+  type RoutingRecord,
+  type RoutingSeries,
+} from "./routing/routing-history.js";
 export { routingStatistics, type RoutingStatistics } from "./routing/routing-statistics.js";
 
 export { allParameters, disposeAll, parameters, setActivations, type Layer, type Parameter } from "./layers/layer.js";
