@@ -1,30 +1,18 @@
 // Grouped-query attention: project, normalise queries and keys, turn them, append to the cache, attend, project.
-import type { AttentionAttrs } from "../backends/backend.js";
 import { ConfigError, ShapeError } from "../core/errors.js";
 import { showShape } from "../core/shape.js";
 import { Linear } from "../layers/linear.js";
 import { RmsNorm } from "../layers/rms-norm.js";
 import type { Weights } from "../layers/weights.js";
 import { appendKV } from "../ops/append-kv.js";
-import { attention } from "../ops/attention.js";
 import { qkNormRope } from "../ops/qk-norm-rope.js";
 import { reshape } from "../ops/reshape.js";
-import type { PackedTensor } from "../tensor/packed-tensor.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { KVCache } from "./cache/kv-cache.js";
+import { attentionFunctions, type AttentionFunction } from "./functions.js";
 import { stepWithoutCache, type Positions, type Step } from "./positions.js";
 import type { RopeOptions } from "./rope/rope-options.js";
 import { Rope } from "./rope/rope.js";
-
-/** The attention itself; shapes as in {@link attention}. One of your own may take its place. */
-export type AttentionFunction = (
-  q: Tensor,
-  k: Tensor | PackedTensor,
-  v: Tensor | PackedTensor,
-  queries: Tensor,
-  keys: Tensor,
-  attrs: AttentionAttrs,
-) => Tensor;
 
 export interface AttentionOptions {
   /** D */
@@ -44,6 +32,7 @@ export interface AttentionOptions {
   readonly attentionBias?: boolean;
   /** How many keys a query sees, its own included; 0, the default, means all. */
   readonly slidingWindow?: number;
+  /** One of {@link attentionFunctions}, or your own; `auto` unless given. */
   readonly attention?: AttentionFunction;
 }
 
@@ -83,7 +72,7 @@ export class Attention {
     this.kNorm = qkNorm ? new RmsNorm(w.at("kNorm"), { size: headDim, rmsNormEps }) : undefined;
     this.rope = rope instanceof Rope ? rope : new Rope(w.backend, headDim, rope);
     this.options = options;
-    this.#attention = options.attention ?? attention;
+    this.#attention = options.attention ?? attentionFunctions.auto;
   }
 
   /**
