@@ -46,7 +46,8 @@ export { SwigluMlp, type SwigluMlpOptions } from "./layers/swiglu-mlp.js";
 export { Experts, type ExpertsOptions } from "./layers/experts.js";
 export { MoELayer, type MoEForwardOptions, type MoELayerOptions, type MoEOutput } from "./layers/moe-layer.js";
 
-export { Attention, type AttentionContext, type AttentionOptions } from "./attention/attention.js";
+export { Attention, type AttentionContext } from "./attention/attention.js";
+export type { AttentionOptions } from "./attention/attention-options.js";
 export { attentionFunctions, type AttentionFunction } from "./attention/functions.js";
 export {
   sequencePositions,
