@@ -56,6 +56,8 @@ export {
   type SequenceOptions,
   type Step,
 } from "./attention/positions.js";
+export { chunkPositions, packedPositions, type PackedOptions } from "./attention/segments.js";
+export { markGlobal, paragraphTokens, type ParagraphOptions } from "./attention/global-tokens.js";
 export type {
   DefaultRopeOptions,
   DynamicRopeOptions,
