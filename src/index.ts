@@ -22,7 +22,7 @@ export { PackedTensor } from "./tensor/packed-tensor.js";
 export { keep, scope } from "./tensor/scope.js";
 export { randn, tensor } from "./tensor/create.js";
 export { record, type Recording } from "./tensor/record.js";
-export { trace, type Trace, type TraceLine } from "./tensor/trace.js";
+export { trace, type Trace, type TraceChoice, type TraceLine } from "./tensor/trace.js";
 export { setDevelopment } from "./tensor/development.js";
 export type { Means } from "./tensor/ambient.js";
 export { dispatch } from "./tensor/dispatch.js";
@@ -60,12 +60,9 @@ export { SwigluMlp, type SwigluMlpOptions } from "./layers/swiglu-mlp.js";
 export { Experts, type ExpertsOptions } from "./layers/experts.js";
 export { MoELayer, type MoEForwardOptions, type MoELayerOptions, type MoEOutput } from "./layers/moe-layer.js";
 
-export {
-  Attention,
-  type AttentionContext,
-  type AttentionFunction,
-  type AttentionOptions,
-} from "./attention/attention.js";
+export { Attention, type AttentionContext } from "./attention/attention.js";
+export type { AttentionOptions } from "./attention/attention-options.js";
+export { attentionFunctions, type AttentionFunction } from "./attention/functions.js";
 export {
   sequencePositions,
   stepWithoutCache,
@@ -73,6 +70,8 @@ export {
   type SequenceOptions,
   type Step,
 } from "./attention/positions.js";
+export { chunkPositions, packedPositions, type PackedOptions } from "./attention/segments.js";
+export { markGlobal, paragraphTokens, type ParagraphOptions } from "./attention/global-tokens.js";
 export type {
   DefaultRopeOptions,
   DynamicRopeOptions,
@@ -99,7 +98,7 @@ export {
   type FeedForward,
 } from "./models/decoder-block.js";
 export { DecodeStep } from "./models/decode-step.js";
-export { Qwen3, type ForwardOptions, type TokenIds } from "./models/qwen3.js";
+export { Qwen3, type ForwardOptions, type Qwen3Options, type TokenIds } from "./models/qwen3.js";
 export {
   checkConfig,
   isSparseLayer,
