@@ -58,7 +58,8 @@ export { Linear, type LinearOptions } from "./layers/linear.js";
 export { RmsNorm, type RmsNormOptions } from "./layers/rms-norm.js";
 export { SwigluMlp, type SwigluMlpOptions } from "./layers/swiglu-mlp.js";
 export { Experts, type ExpertsOptions } from "./layers/experts.js";
-export { MoELayer, type MoEForwardOptions, type MoELayerOptions, type MoEOutput } from "./layers/moe-layer.js";
+export type { MixtureOptions, MixtureParts, MoEForwardOptions, MoEOutput } from "./layers/mixture.js";
+export { MoELayer, type MoELayerOptions } from "./layers/moe-layer.js";
 
 export {
   Attention,
