@@ -59,6 +59,16 @@ export { RmsNorm, type RmsNormOptions } from "./layers/rms-norm.js";
 export { SwigluMlp, type SwigluMlpOptions } from "./layers/swiglu-mlp.js";
 export { Experts, type ExpertsOptions } from "./layers/experts.js";
 export type { MixtureOptions, MixtureParts, MoEForwardOptions, MoEOutput } from "./layers/mixture.js";
+export type { ExpertGroup, GroupCall } from "./layers/expert-group.js";
+export {
+  ConstantExperts,
+  IdentityExperts,
+  ZeroExperts,
+  type ConstantExpertsOptions,
+  type CostlessExpertsOptions,
+} from "./layers/costless-experts.js";
+export { LayerExpert, type LayerExpertOptions } from "./layers/layer-expert.js";
+export { ExpertMixture, type ExpertMixtureOptions } from "./layers/expert-mixture.js";
 export { MoELayer, type MoELayerOptions } from "./layers/moe-layer.js";
 
 export {
