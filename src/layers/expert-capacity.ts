@@ -36,5 +36,5 @@ export function withinCapacity(groups: readonly ExpertGroup[], routing: Routing,
   const keep = reshape(less(rank, gatherRows(limit, slots)), experts.shape);
   const over = reshape(sum(maximum(sub(counts, limit), fill(backend, [], 0, integers)), [0]), limit.shape);
   const kept = { ...emptySlots(routing, keep), dropped: dropped ? add(dropped, over) : over };
-  return router.normTopkProb === true ? normalizeWeights(kept) : kept;
+  return router.normTopkProb === true ? normalizeWeights(kept, router.routedScalingFactor) : kept;
 }
