@@ -69,7 +69,7 @@ export function lines(runs: readonly Run[], curve: Curve, width: number): string
       label: `↑ ${curve.unit}`,
       grid: true,
       nice: true,
-      zero: curve.percent,
+      zero: curve.zero,
       ...(curve.percent && { tickFormat: "%" }),
     },
     marks: [

@@ -7,7 +7,8 @@ import { curves, lines, loads } from "./charts.js";
 import { sizes } from "./model.js";
 import type { Recipe, Run } from "./run.js";
 
-const colors = `
+const style = `
+.keys { margin-bottom: 16px; }
 :root { --top-k: #2f6fb0; --sigmoid: #c2500a; --top-p: #7a4ea3; --expert-choice: #1b8a5a; --capacity: #b3356f; }
 @media (prefers-color-scheme: dark) {
   :root { --top-k: #6db3f2; --sigmoid: #ff9d52; --top-p: #c39bea; --expert-choice: #5fd3a0; --capacity: #f58cbb; }
@@ -42,7 +43,7 @@ ${figure(
 <section>
 <h2>What the routers did</h2>
 <p>Lines are means over the layers, smoothed; where they coincide the last one is seen.</p>
-<p>${legend}</p>
+<div class="keys muted">${legend}</div>
 <div class="grid">
 ${figure(lines(runs, curves.busiest, half), "The busiest expert's load over the mean load.")}
 ${figure(lines(runs, curves.balance, half), "The load-balancing loss, whether it was trained or not. It counts the slots that were kept.")}
@@ -61,7 +62,7 @@ ${figure(lines(runs, curves.entropy, half), "Entropy of a token's softmax probab
 ${runs.map((run) => figure(loads(run, 0, third), `<strong>${run.contender.name}</strong>. ${run.contender.about}`)).join("\n")}
 </div>
 </section>`,
-    colors,
+    style,
   );
 }
 
