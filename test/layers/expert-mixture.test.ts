@@ -1,7 +1,7 @@
 // Mixtures of unlike experts: capacities against a loop on the host, edges, errors. The laws are in test/laws/expert-mixture.test.ts.
 import {
   allParameters, ConfigError, ConstantExperts, disposeAll, ExpertMixture, Experts, IdentityExperts, LayerExpert, MoELayer, mul, parameters,
-  randomWeights, ShapeError, slice, SwigluMlp, tensor, TopKRouter, trace, valueAndGrad, sum, ZeroExperts, type Backend, type ExpertGroup, type Router,
+  randomWeights, ShapeError, SigmoidRouter, slice, SwigluMlp, tensor, TopKRouter, trace, valueAndGrad, sum, ZeroExperts, type Backend, type ExpertGroup, type Router,
   type Tensor, type Weights,
 } from "qwen-blocks"; // prettier-ignore
 import { cpu } from "qwen-blocks/cpu";
@@ -114,6 +114,15 @@ describe("ExpertMixture", () => {
       }),
       { numRuns: 40 },
     );
+  });
+
+  test("makes up for drops to the router's own sum of weights", async () => {
+    const scaled = new SigmoidRouter({ numExpertsPerTok: 2, normTopkProb: true, routedScalingFactor: 2.5 });
+    const groups = [layer(0), packed(0, 2, 3)];
+    const { weights, experts } = mixtureOf(groups, scaled).forward(normal(backend, 4, [1, 6, D])).routing;
+    const [w, e] = [await numbers(weights), await numbers(experts)];
+    expect(e).toContain(-1);
+    for (let t = 0; t < 6; t++) expect(w[2 * t] + w[2 * t + 1]).toBeCloseTo(2.5, 5);
   });
 
   test("adds its drops to those of the router", async () => {
