@@ -58,7 +58,18 @@ export { Linear, type LinearOptions } from "./layers/linear.js";
 export { RmsNorm, type RmsNormOptions } from "./layers/rms-norm.js";
 export { SwigluMlp, type SwigluMlpOptions } from "./layers/swiglu-mlp.js";
 export { Experts, type ExpertsOptions } from "./layers/experts.js";
-export { MoELayer, type MoEForwardOptions, type MoELayerOptions, type MoEOutput } from "./layers/moe-layer.js";
+export type { MixtureOptions, MixtureParts, MoEForwardOptions, MoEOutput } from "./layers/mixture.js";
+export type { ExpertGroup, GroupCall } from "./layers/expert-group.js";
+export {
+  ConstantExperts,
+  IdentityExperts,
+  ZeroExperts,
+  type ConstantExpertsOptions,
+  type CostlessExpertsOptions,
+} from "./layers/costless-experts.js";
+export { LayerExpert, type LayerExpertOptions } from "./layers/layer-expert.js";
+export { ExpertMixture, type ExpertMixtureOptions } from "./layers/expert-mixture.js";
+export { MoELayer, type MoELayerOptions } from "./layers/moe-layer.js";
 
 export { Attention, type AttentionContext } from "./attention/attention.js";
 export type { AttentionOptions } from "./attention/attention-options.js";
