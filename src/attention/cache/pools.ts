@@ -39,10 +39,7 @@ export class Pools {
   readonly #schemes: Readonly<Record<keyof Pool, Scheme | undefined>>;
   #layers: readonly Pool[] = [];
 
-  /**
-   * @throws ConfigError for a scheme that does not store each token by itself, or whose block does not divide headDim; BackendError for one that
-   *   the backend does not list
-   */
+  /** @throws ConfigError for a scheme that does not store each token by itself, BackendError for one that the backend does not list */
   constructor(backend: Backend, options: PoolOptions) {
     this.#backend = backend;
     this.#options = options;
