@@ -24,6 +24,7 @@ export class RingCache implements KVCache {
   readonly #cache: SlotCache;
 
   /**
+   * @param options `capacity` is 256 or what the window needs, whichever is less, unless given
    * @throws ConfigError if window or a size is no positive integer, sinks are negative, or a scheme does not store each token by itself; BackendError if the
    *   backend does not list it
    */
@@ -33,7 +34,9 @@ export class RingCache implements KVCache {
       throw new ConfigError(
         `RingCache: window must be a positive integer, got ${window}; a DenseCache keeps all tokens`,
       );
-    this.#cache = new SlotCache("RingCache", backend, options, { window, sinks, forgets: true }, 1);
+    const { maxLength, capacity = Math.min(256, maxLength, window + sinks) } = options;
+    const sight = { window, sinks, forgets: true };
+    this.#cache = new SlotCache("RingCache", backend, { ...options, capacity }, sight, 1);
   }
 
   get maxLength(): number {
