@@ -10,8 +10,8 @@ import { quartiles, showQuartiles, type Quartiles } from "./quartiles.js";
 
 /** One narrow layer: caches and attention are most of the work. */
 const narrow: Qwen3Config = {
-  ...{ vocabSize: 64, hiddenSize: 64, intermediateSize: 64, numHiddenLayers: 1, numAttentionHeads: 4 },
-  ...{ numKeyValueHeads: 2, headDim: 32, maxPositionEmbeddings: 131_072, rmsNormEps: 1e-6, initializerRange: 0.02 },
+  ...{ vocabSize: 64, hiddenSize: 64, intermediateSize: 64, numHiddenLayers: 1, numAttentionHeads: 2 },
+  ...{ numKeyValueHeads: 2, headDim: 16, maxPositionEmbeddings: 131_072, rmsNormEps: 1e-6, initializerRange: 0.02 },
   ...{ tieWordEmbeddings: true, attentionBias: false, rope: { ropeType: "default", ropeTheta: 1e6 } },
   ...{ numExperts: 0, numExpertsPerTok: 0, moeIntermediateSize: 0, normTopkProb: false, decoderSparseStep: 1 },
   ...{ mlpOnlyLayers: [], routerAuxLossCoef: 0 },

@@ -2,23 +2,8 @@
 // with one only those that the next tokens may see are, and a token that comes takes the place of one that has left.
 import { IndexError } from "../../core/errors.js";
 import { segmentOf, VisibleRows } from "../positions.js";
+import { everything, reachOf, type NextToken, type Sight } from "./sight.js";
 import type { Slots } from "./slots.js";
-
-export interface Sight {
-  /** How many tokens a query sees, its own included; 0 means all. */
-  readonly window: number;
-  /** The first positions of the text, which stay visible. */
-  readonly sinks: number;
-  /** Whether a token that leaves the window for good gives its slot back. */
-  readonly forgets: boolean;
-}
-
-/** A token that comes. */
-export interface NextToken {
-  readonly position: number;
-  /** `~segment` for a global token. */
-  readonly segment: number;
-}
 
 export interface HeldToken extends NextToken {
   /** In the text. */
@@ -41,8 +26,6 @@ export interface HeldText {
   readonly tokens: readonly Pick<HeldToken, "index" | "position" | "segment" | "slot">[];
 }
 
-const everything = -Infinity;
-
 export class HeldRow implements HeldText {
   readonly #slots: Slots;
   readonly #sight: Sight;
@@ -57,6 +40,10 @@ export class HeldRow implements HeldText {
   #ranges: VisibleRows | undefined = new VisibleRows();
   #leastLength = 0;
   #forgotten = new Map<number, number>();
+  /** The text's segment, as long as it has but one and positions ascend: then what a window shows is the end of the text. */
+  #segment: number | undefined;
+  /** In such a text, from which token on all are listed, and of those before only sinks and global ones. */
+  #first: number | undefined = 0;
 
   constructor(slots: Slots, sight: Sight) {
     this.#slots = slots;
@@ -72,6 +59,7 @@ export class HeldRow implements HeldText {
     row.#length = length;
     row.#leastLength = leastLength;
     row.#forgotten = new Map(forgotten);
+    row.#first = undefined;
     return row;
   }
 
@@ -104,6 +92,11 @@ export class HeldRow implements HeldText {
     return this.#pinned.length;
   }
 
+  /** How many of the tokens would be sinks or global. */
+  pinnedAmong(next: readonly NextToken[]): number {
+    return next.filter((token) => this.#isPinned(token)).length;
+  }
+
   get lastSlot(): number | undefined {
     return this.#tokens.at(-1)?.slot;
   }
@@ -126,16 +119,15 @@ export class HeldRow implements HeldText {
 
   /** Lists what the next tokens may see, and nothing else. */
   listFor(next: readonly NextToken[]): void {
-    const { window, sinks, forgets } = this.#sight;
-    if (window === 0 || next.length === 0) return;
+    if (this.#sight.window === 0 || next.length === 0) return;
     const reach = reachOf(next, this.#sight);
-    const visible = ({ position, segment }: HeldToken): boolean => {
-      const from = reach.get(segmentOf(segment));
-      return from !== undefined && (position >= from || segment < 0 || position < sinks);
-    };
-    for (const token of this.#listed) if (token && !visible(token)) this.#unlist(token);
-    if (forgets) this.#forget(reach);
-    else this.#listAgain(visible, Math.min(...reach.values()));
+    const from = this.#segment !== undefined && reach.size === 1 ? reach.get(this.#segment) : undefined;
+    if (from !== undefined && this.#first !== undefined) this.#roll(from, this.#first);
+    else {
+      this.#select(reach);
+      const first = this.#tokens.findIndex(({ position }) => position >= (from ?? everything));
+      this.#first = from === undefined ? undefined : first < 0 ? this.#tokens.length : first;
+    }
   }
 
   append({ position, segment }: NextToken): void {
@@ -173,6 +165,7 @@ export class HeldRow implements HeldText {
     }
     this.#length = length;
     this.#ranges = undefined;
+    this.#first &&= Math.min(this.#first, this.#tokens.length);
     if (!all) return;
     this.#leastLength = 0;
     this.#forgotten.clear();
@@ -194,6 +187,8 @@ export class HeldRow implements HeldText {
     const { position, segment, slot } = token;
     const held = { ...token, peak: Math.max(position, this.#tokens.at(-1)?.peak ?? position), place: -1 };
     this.#slots.hold(slot);
+    if (this.#tokens.length === 0) [this.#segment, this.#first] = [segmentOf(segment), 0];
+    else if (segmentOf(segment) !== this.#segment || position < held.peak) this.#segment = undefined;
     this.#tokens.push(held);
     if (this.#isPinned(held)) this.#pinned.push(held);
     if (listed) this.#list(held);
@@ -225,19 +220,44 @@ export class HeldRow implements HeldText {
     token.place = -1;
   }
 
-  /** What is not listed is never seen again. */
-  #forget(reach: ReadonlyMap<number, number>): void {
-    const kept = this.#tokens.filter(({ place }) => place >= 0);
-    if (kept.length === this.#tokens.length) return;
-    for (const { position, segment, place, slot } of this.#tokens) {
-      if (place >= 0) continue;
-      this.#slots.release(slot);
-      const of = segmentOf(segment);
-      const lost = reach.has(of) ? position : Infinity;
-      this.#forgotten.set(of, Math.max(lost, this.#forgotten.get(of) ?? lost));
+  /** Lists the end of the text, from this position on; the work is that of the tokens that leave or come back. */
+  #roll(from: number, first: number): void {
+    const tokens = this.#tokens;
+    while (first > 0 && tokens[first - 1].position >= from) if (tokens[--first].place < 0) this.#list(tokens[first]);
+    const start = first;
+    for (; first < tokens.length && tokens[first].position < from; first++)
+      if (!this.#isPinned(tokens[first])) this.#unlist(tokens[first]);
+    this.#first = first;
+    if (!this.#sight.forgets || first === start) return;
+    const passed = tokens.slice(start, first);
+    const kept = passed.filter(({ place }) => place >= 0);
+    tokens.splice(start, passed.length, ...kept);
+    this.#first = start + kept.length;
+    for (const token of passed) if (token.place < 0) this.#forget(token, token.position);
+  }
+
+  /** The same of any text. */
+  #select(reach: ReadonlyMap<number, number>): void {
+    const visible = (token: HeldToken): boolean => {
+      const from = reach.get(segmentOf(token.segment));
+      return from !== undefined && (token.position >= from || this.#isPinned(token));
+    };
+    for (const token of this.#listed) if (token && !visible(token)) this.#unlist(token);
+    if (!this.#sight.forgets) {
+      this.#listAgain(visible, Math.min(...reach.values()));
+      return;
     }
-    this.#tokens = kept;
+    const lost = this.#tokens.filter(({ place }) => place < 0);
+    this.#tokens = this.#tokens.filter(({ place }) => place >= 0);
     this.#pinned = this.#pinned.filter(({ place }) => place >= 0);
+    for (const token of lost) this.#forget(token, reach.has(segmentOf(token.segment)) ? token.position : Infinity);
+  }
+
+  /** What is not listed is never seen again. */
+  #forget({ segment, slot }: HeldToken, upTo: number): void {
+    this.#slots.release(slot);
+    const of = segmentOf(segment);
+    this.#forgotten.set(of, Math.max(upTo, this.#forgotten.get(of) ?? upTo));
     this.#leastLength = this.#length;
   }
 
@@ -249,20 +269,6 @@ export class HeldRow implements HeldText {
     const missing = [...found].filter((token) => token.place < 0 && visible(token));
     for (const token of missing.sort((a, b) => a.index - b.index)) this.#list(token);
   }
-}
-
-/**
- * By segment, the first position that one of the tokens sees besides sinks and global ones. A global token sees all before it, except where
- * tokens are forgotten: there it sees what any token sees, lest it depend on how the text was cut.
- */
-function reachOf(next: readonly NextToken[], { window, forgets }: Sight): ReadonlyMap<number, number> {
-  const reach = new Map<number, number>();
-  for (const { position, segment } of next) {
-    const from = segment < 0 && !forgets ? everything : position - window + 1;
-    const of = segmentOf(segment);
-    reach.set(of, Math.min(from, reach.get(of) ?? from));
-  }
-  return reach;
 }
 
 function rangesOf(tokens: readonly NextToken[]): VisibleRows {

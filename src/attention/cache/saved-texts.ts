@@ -5,7 +5,8 @@ import type { DType } from "../../core/dtype.js";
 import { showShape, type Shape } from "../../core/shape.js";
 import { tensor } from "../../tensor/create.js";
 import type { Tensor } from "../../tensor/tensor.js";
-import type { HeldRow, HeldText, Sight } from "./held-row.js";
+import type { HeldRow, HeldText } from "./held-row.js";
+import type { Sight } from "./sight.js";
 
 /** Stands for all positions of a segment. */
 const whole = 2 ** 31 - 1;

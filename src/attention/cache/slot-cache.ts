@@ -8,11 +8,12 @@ import { keep, scope } from "../../tensor/scope.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { checkPositions, segmentOf, type Positions, type Step } from "../positions.js";
 import { turnRows } from "../rope/turn-rows.js";
-import { HeldRow, type NextToken, type Sight } from "./held-row.js";
+import { HeldRow } from "./held-row.js";
 import { KeyTable } from "./key-table.js";
 import type { KVCache, Pool } from "./kv-cache.js";
 import { Pools, type PoolOptions } from "./pools.js";
 import { readTexts, savedTexts } from "./saved-texts.js";
+import type { NextToken, Sight } from "./sight.js";
 import { Slots } from "./slots.js";
 
 /** What caches of all kinds are made from. */
@@ -247,7 +248,9 @@ export class SlotCache implements KVCache {
       Math.max(...this.#rows.map((row, b) => of(row, added[b].length)));
     const listed = most((row, count) => Math.max(row.listed.length, row.listedCount + count));
     // What a window comes to list of a text without end; pinned tokens double, so that their growth is rare.
-    const bound = most((row, count) => window - 1 + count + 2 * (row.pinnedCount + count));
+    const bound = Math.max(
+      ...this.#rows.map((row, b) => window - 1 + added[b].length + 2 * (row.pinnedCount + row.pinnedAmong(added[b]))),
+    );
     const listable = window === 0 ? this.maxLength : Math.min(this.maxLength, Math.max(listed, bound));
     const limit = forgets ? listable : this.maxLength;
     const capacity = grown(this.#capacity, most((row, count) => row.tokens.length + count), limit); // prettier-ignore
