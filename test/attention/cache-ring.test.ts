@@ -1,5 +1,5 @@
 // A ring: texts roll on in memory that does not grow, and what it gave up it does not pretend to have.
-import type { RingCache} from "qwen-blocks";
+import type { RingCache } from "qwen-blocks";
 import { ConfigError, DecodeStep, IndexError, Qwen3, scope, type Backend, type KVCache, type Positions } from "qwen-blocks"; // prettier-ignore
 import { cpu } from "qwen-blocks/cpu";
 import { beforeEach, describe, expect, test, vi } from "vitest";
@@ -145,4 +145,16 @@ describe("a model's ring", () => {
     const { keys: again } = cache.begin(at(4));
     expect((await numbers(again)).filter((x, i) => i % 3 === 0 && x >= 0).sort()).toEqual([2, 3, 4]);
   });
+});
+
+test("a dense cache with a window takes positions in any order, and lists all that is near", async () => {
+  const rig = new CacheRig(backend, { window: 3 });
+  using cache = rig.make({ window: 3 });
+  const listed: number[][] = [];
+  for (const position of [5, 1, 20, 21, 6]) {
+    const table = await numbers(cache.begin(at(position)).keys);
+    listed.push(table.filter((x, i) => i % 3 === 0 && x >= 0).sort((a, b) => a - b));
+  }
+  expect(listed[3]).toEqual([20, 21]);
+  expect(listed[4]).toEqual(expect.arrayContaining([5, 6]));
 });
