@@ -99,7 +99,11 @@ export type { RopeFrequencies } from "./attention/rope/default.js";
 export { mropeTable } from "./attention/rope/mrope.js";
 export { Rope, type TableNeeds } from "./attention/rope/rope.js";
 export type { KVCache, Pool } from "./attention/cache/kv-cache.js";
+export type { CacheOptions } from "./attention/cache/slot-cache.js";
+export type { PoolOptions } from "./attention/cache/pools.js";
 export { DenseCache, type DenseCacheOptions } from "./attention/cache/dense.js";
+export { RingCache, type RingCacheOptions } from "./attention/cache/ring.js";
+export { PagedCache, type PagedCacheOptions } from "./attention/cache/paged.js";
 
 export {
   DecoderBlock,
@@ -109,6 +113,7 @@ export {
   type FeedForward,
 } from "./models/decoder-block.js";
 export { DecodeStep } from "./models/decode-step.js";
+export type { CacheKind, CacheKinds, MakeCacheOptions } from "./models/cache-kinds.js";
 export { Qwen3, type ForwardOptions, type Qwen3Options, type TokenIds } from "./models/qwen3.js";
 export {
   checkConfig,

@@ -149,7 +149,7 @@ export class VisibleRows {
 }
 
 /** A global token is marked by the complement. */
-const segmentOf = (mark: number): number => (mark < 0 ? ~mark : mark);
+export const segmentOf = (mark: number): number => (mark < 0 ? ~mark : mark);
 
 /**
  * Tables for a whole pass without a cache: the pools are the call's own keys and values, and slots are row numbers.

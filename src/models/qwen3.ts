@@ -2,7 +2,6 @@
 //   io/checkpoint -> layers/weights -> models/qwen3 -> layers/embedding -> models/decoder-block -> layers/rms-norm -> attention/attention
 //   -> attention/rope -> attention/cache -> layers/moe-layer -> routing/top-k-router -> layers/experts -> layers/linear (logits) -> models/sample
 import { Attention } from "../attention/attention.js";
-import { DenseCache } from "../attention/cache/dense.js";
 import type { KVCache } from "../attention/cache/kv-cache.js";
 import { attentionFunctions, type AttentionFunction } from "../attention/functions.js";
 import { isPadded, sequencePositions, stepWithoutCache, type Positions } from "../attention/positions.js";
@@ -23,6 +22,7 @@ import { TopKRouter } from "../routing/top-k-router.js";
 import { tensor } from "../tensor/create.js";
 import { scope } from "../tensor/scope.js";
 import { Tensor } from "../tensor/tensor.js";
+import { cacheFor, type CacheKind, type CacheKinds, type MakeCacheOptions } from "./cache-kinds.js";
 import { DecoderBlock, type DecoderBlockContext, type FeedForward } from "./decoder-block.js";
 import { checkConfig, isSparseLayer, windowOf, type Qwen3Config } from "./qwen3-config.js";
 import { flatIds } from "./token-ids.js";
@@ -111,15 +111,13 @@ export class Qwen3 {
     return result.logits;
   }
 
-  /** An empty cache for this model. */
-  makeCache({
-    batch = 1,
-    maxLength = this.config.maxPositionEmbeddings,
-    capacity,
-  }: { batch?: number; maxLength?: number; capacity?: number } = {}): DenseCache {
-    const { numHiddenLayers, numKeyValueHeads, headDim } = this.config;
-    const room = capacity === undefined ? {} : { capacity };
-    return new DenseCache(this.#backend, { numHiddenLayers, numKeyValueHeads, headDim, batch, maxLength, ...room });
+  /**
+   * An empty cache for this model, for texts of `maxPositionEmbeddings` unless `maxLength` is given. Where all layers have windows, it lists
+   * only what the widest shows; a ring holds no more.
+   * @throws ConfigError for a ring where a layer sees everything, and as the caches do
+   */
+  makeCache<K extends CacheKind = "dense">(options: MakeCacheOptions<K> = {}): CacheKinds[K] {
+    return cacheFor(this.#backend, this.config, options);
   }
 
   /**
