@@ -2,6 +2,7 @@
 import { ConfigError, ShapeError } from "../core/errors.js";
 import { rowsOf, sameShape } from "../core/shape.js";
 import { add, div, maximum, minimum, mul } from "../ops/binary.js";
+import { cast } from "../ops/cast.js";
 import { sum } from "../ops/reduce.js";
 import { reshape } from "../ops/reshape.js";
 import { softmax } from "../ops/softmax.js";
@@ -26,7 +27,8 @@ export interface BalanceOptions {
 /**
  * E sum_i f_i P_i, where f_i is the share of counted rows that chose expert i (so that they sum to k) and P_i the mean of their softmax
  * probabilities. k at perfect balance, E when all rows visit the same experts with certainty. The gradient flows through P alone. (Fedus et
- * al. 2022, "Switch Transformers"; transformers' load_balancing_loss_func.) 0 where no row counts.
+ * al. 2022, "Switch Transformers"; transformers' load_balancing_loss_func.) 0 where no row counts. Choices that a capacity dropped count too,
+ * as in Switch, but not per sequence.
  * @returns f32 []
  * @throws ConfigError if there is no routing (a dense model), ShapeError if the mask does not fit
  */
@@ -74,8 +76,10 @@ function balanceOf(
   const { rows, width } = rowsOf(logits.shape);
   const probabilities = counted(score === "softmax" ? softmax(logits) : shareOfSigmoids(logits));
   const grouped = reshape(probabilities, [groups, groups === 0 ? 0 : rows / groups, width]);
+  const filled = filledSlots(routing, rowMask, groups);
   return {
-    chosen: filledSlots(routing, rowMask, groups),
+    // What a capacity dropped was chosen nevertheless; of which group is not known.
+    chosen: routing.dropped && groups === 1 ? add(filled, cast(routing.dropped, "f32")) : filled,
     probability: reshape(sum(grouped, [1]), [groups, width]),
     rows: countIn(groups),
   };

@@ -4,7 +4,7 @@ import { valueAndGrad } from "../autograd/value-and-grad.js";
 import { parameters } from "../layers/layer.js";
 import { add, mul } from "../ops/binary.js";
 import { fill } from "../ops/fill.js";
-import { loadBalancingLoss } from "../routing/balance.js";
+import { loadBalancingLoss, type BalanceOptions } from "../routing/balance.js";
 import { routerZLoss } from "../routing/router-losses.js";
 import { filledSlots } from "../routing/routings.js";
 import type { Routing } from "../routing/router.js";
@@ -21,6 +21,8 @@ export interface TrainerOptions {
   readonly schedule: Schedule;
   /** Weight of the load-balancing loss, or its schedule; 0 leaves it out. Never taken from a config in silence. */
   readonly routerAuxLossCoef: number | Schedule;
+  /** How that loss is taken; layers that differ in their number of experts need another reduction than "pooled". */
+  readonly balance?: Omit<BalanceOptions, "rowMask">;
   /** Weight of the router's z-loss, or its schedule; 0 unless given. */
   readonly routerZLossCoef?: number | Schedule;
   /** Largest global norm of the gradients; no clipping unless given. */
@@ -90,12 +92,12 @@ export class Trainer {
 
   /** @param share of the step's targets: the weight of this batch */
   #differentiate(batch: Batch, share: number, step: number): { value: Losses; grads: Map<string, Tensor> } {
-    const { routerAuxLossCoef, routerZLossCoef = 0 } = this.#options;
+    const { routerAuxLossCoef, balance, routerZLossCoef = 0 } = this.#options;
     const [auxCoef, zCoef] = [at(step, routerAuxLossCoef), at(step, routerZLossCoef)];
     return valueAndGrad(this.#parameters, (): Losses => {
       const routings = new Map<number, Routing>();
       const crossEntropy = lossOf(this.model, batch, routings);
-      const aux = routings.size > 0 ? loadBalancingLoss(routings) : fill(crossEntropy.backend, [], NaN);
+      const aux = routings.size > 0 ? loadBalancingLoss(routings, balance) : fill(crossEntropy.backend, [], NaN);
       if (routings.size === 0) this.#warn();
       let total = crossEntropy;
       if (routings.size > 0 && auxCoef !== 0) total = add(total, mul(aux, auxCoef));

@@ -1,6 +1,6 @@
 // The load-balancing loss as transformers computes it, and its gradient in closed form; per sequence and over sigmoids as DeepSeek-V3 has it; what must not count.
 import {
-  ConfigError, loadBalancingLoss, routerZLoss, ShapeError, SigmoidRouter, tensor, TopKRouter, valueAndGrad, type BalanceOptions, type Backend,
+  CapacityRouter, ConfigError, loadBalancingLoss, routerZLoss, ShapeError, SigmoidRouter, tensor, TopKRouter, valueAndGrad, type BalanceOptions, type Backend,
   type Routing, type Tensor,
 } from "qwen-blocks"; // prettier-ignore
 import { cpu } from "qwen-blocks/cpu";
@@ -263,6 +263,15 @@ describe("loadBalancingLoss", () => {
     const logits = tensor(backend, [0, 0, 0, 0], [1, 2, 2]);
     const experts = ints(backend, [0, 1, 0, -1], [1, 2, 2]);
     expect(await value(loadBalancingLoss([{ logits, weights: logits, experts, dropped: undefined }]))).toBe(1.5);
+  });
+
+  test("what a capacity dropped was chosen nevertheless", async () => {
+    const router = new TopKRouter({ numExpertsPerTok: 2, normTopkProb: true });
+    const logits = tensor(backend, rowsOf(4, 6, 4).flat(), [1, 6, 4]);
+    const capped = new CapacityRouter(router, { capacityFactor: 0.3 }).route(logits);
+    expect((await capped.dropped?.data())?.some((count) => count > 0)).toBe(true);
+    const expected = await value(loadBalancingLoss([router.route(logits)]));
+    expect(await value(loadBalancingLoss([capped]))).toBe(expected);
   });
 
   test("a mask of other rows is refused by length, not reused", () => {

@@ -151,6 +151,20 @@ describe("Trainer", () => {
     expect(new Set([without, aux, z]).size).toBe(3);
   });
 
+  test("takes the balance loss as it is told", async () => {
+    const batch = sampleBatch(text, shape, new Random(2));
+    const { model, optimizer } = setUp();
+    const options = { optimizer, schedule: () => 0, routerAuxLossCoef: 0.5 };
+    const routings = new Map<number, Routing>();
+    model.forward([0, 12, 24].map((at) => batch.inputs.subarray(at, at + 12)), { routings }); // prettier-ignore
+    const found = [];
+    for (const balance of [undefined, { reduction: "perLayer" }, { score: "sigmoid" }] as const) {
+      found.push((await new Trainer(model, { ...options, balance }).step([batch])).auxLoss);
+      expect(found).toContain((await loadBalancingLoss(routings, balance).data())[0]);
+    }
+    expect(new Set(found).size).toBe(3);
+  });
+
   test("a saved run goes on bit for bit", async () => {
     const path = join(await mkdtemp(join(tmpdir(), "qwen-blocks-")), "state.safetensors");
     const through = setUp();
