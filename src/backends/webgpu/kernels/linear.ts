@@ -5,6 +5,7 @@ import { roundedRows } from "../activations.js";
 import type { Engine } from "../engine.js";
 import { hasScales } from "../packed.js";
 import { codeTilesProduct } from "../product-code-tiles.js";
+import { productByLanes } from "../product-lanes.js";
 import { FEW_ROWS, fewRowsProduct } from "../product-rows.js";
 import { sideOf, tiledProduct } from "../product-tiles.js";
 
@@ -21,5 +22,6 @@ export const linear =
     const product = { x: given, rounded, format: b.format, parts: b.parts, bias, y, rows, width, outs };
     if (few) return fewRowsProduct(engine, product);
     if (rounded) return codeTilesProduct(engine, product);
-    return tiledProduct(engine, { a: sideOf(given, false), b, bias, y, batch: 1, m: rows, n: outs, depth: width });
+    const many = engine.abilities.emulated ? productByLanes : tiledProduct;
+    return many(engine, { a: sideOf(given, false), b, bias, y, batch: 1, m: rows, n: outs, depth: width });
   };
