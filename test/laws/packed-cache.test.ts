@@ -67,7 +67,7 @@ describe.each(availableBackends)("$name", ({ open }) => {
 
   test("at once = in pieces = token by token", async () => {
     const tally = new Tally();
-    const stored = fc.constantFrom(...Object.keys(schemes), undefined);
+    const stored = fc.constantFrom("f16", "bf16", "q8_0", "q4_0", undefined);
     const text = fc.array(fc.nat(10), { minLength: 2, maxLength: MAX_LENGTH });
     const pieces = fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 2, maxLength: 3 });
     await fc.assert(

@@ -1,5 +1,13 @@
 // Walks over the blocks of rows as encoders see them: a row ends its last block, which then is short.
+import { ConfigError } from "../../core/errors.js";
 import { rowsOf, type Shape } from "../../core/shape.js";
+import { f16ToF32, f32ToF16 } from "./float-codes.js";
+
+/** A width of groups that somebody chose. @throws ConfigError */
+export function expectGroup(where: string, group: number): number {
+  if (Number.isSafeInteger(group) && group > 0) return group;
+  throw new ConfigError(`${where}: group must be a positive integer, got ${group}`);
+}
 
 /** How many blocks of `size` numbers a row of `width` has. */
 export function blocksPerRow(width: number, size: number): number {
@@ -33,6 +41,17 @@ export function extreme(x: Float32Array, from: number, to: number): number {
     if (Math.abs(x[i]) > Math.abs(most)) most = x[i];
   }
   return most;
+}
+
+/** A scale as it is stored. What is not finite becomes NaN, so that everything under it decodes to NaN and not to what 0 times infinity is. */
+export function storedAsF16(scale: number): number {
+  const code = f32ToF16(scale);
+  return (code & 0x7c00) === 0x7c00 ? NaN : f16ToF32(code);
+}
+
+export function storedAsF32(scale: number): number {
+  const rounded = Math.fround(scale);
+  return Number.isFinite(rounded) ? rounded : NaN;
 }
 
 /** The nearest integer, ties to even, within [low, high]; NaN becomes 0. */

@@ -2,7 +2,7 @@
 // in element order; GGUF's interleaved nibbles are put in order at load.
 import { rowsOf } from "../../core/shape.js";
 import { packBits } from "./bits.js";
-import { blocksPerRow, eachBlock, extreme } from "./blocks.js";
+import { blocksPerRow, eachBlock, extreme, storedAsF32 } from "./blocks.js";
 import { f32ToF16 } from "./float-codes.js";
 import type { Part, Scheme } from "./scheme.js";
 
@@ -50,7 +50,7 @@ export function extremeScheme(name: string, bits: number, as: Part["as"]): Schem
 
 /**
  * Codes of x[from..to), 0 .. top; returns d = (max - min) / top. code = trunc((x - min) * (1 / d) + 0.5), at most top, each step in f32. With a
- * NaN in it the range is NaN, with an infinity it is infinite: no number of the block decodes to a finite one.
+ * NaN or an infinity in it the scale is NaN and the whole block decodes to that.
  */
 function encodeByRange(top: number, x: Float32Array, from: number, to: number, low: number, codes: Uint8Array): number {
   let high = x[from];
@@ -61,7 +61,7 @@ function encodeByRange(top: number, x: Float32Array, from: number, to: number, l
     const shifted = Math.fround(Math.fround(Math.fround(x[i] - low) * inverse) + 0.5);
     codes[i] = Math.min(Math.trunc(shifted), top);
   }
-  return d;
+  return storedAsF32(d);
 }
 
 /** Blocks of 32 codes of 0 .. 2^bits - 1, an f16 scale and an f16 offset, which is the least number. */

@@ -2,9 +2,9 @@
 import { rowsOf } from "../../core/shape.js";
 import { packBits } from "./bits.js";
 import { blocksPerRow, eachBlock, greatest } from "./blocks.js";
+import { nearestOf } from "./codebook.js";
 import { fitScale } from "./fit.js";
 import { f16ToF32, f32ToF16 } from "./float-codes.js";
-import { nearestOf } from "./mxfp4.js";
 import type { Scheme } from "./scheme.js";
 
 const BLOCK = 32;

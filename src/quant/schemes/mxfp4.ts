@@ -3,6 +3,7 @@ import { ShapeError } from "../../core/errors.js";
 import { rowsOf, showShape, type Shape } from "../../core/shape.js";
 import { packBits } from "./bits.js";
 import { blocksPerRow, eachBlock, greatest } from "./blocks.js";
+import { nearestOf } from "./codebook.js";
 import { e8m0ToF32 } from "./float-codes.js";
 import type { Scheme } from "./scheme.js";
 
@@ -23,19 +24,6 @@ function encodeBlock(x: Float32Array, from: number, to: number, codes: Uint8Arra
   const numbers = Float32Array.from(e2m1, (value) => value * e8m0ToF32(scale));
   for (let i = from; i < to; i++) codes[i] = nearestOf(numbers, x[i]);
   return scale;
-}
-
-/** The index of the number that lies nearest to x, by distances rounded to f32; of equals the first. */
-export function nearestOf(numbers: ArrayLike<number>, x: number): number {
-  let best = 0;
-  let least = Infinity;
-  for (let code = 0; code < numbers.length; code++) {
-    const distance = Math.fround(Math.abs(numbers[code] - x));
-    if (distance >= least) continue;
-    least = distance;
-    best = code;
-  }
-  return best;
 }
 
 /**
