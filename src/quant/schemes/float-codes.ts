@@ -53,10 +53,10 @@ export function e5m2ToF32(code: number): number {
   return f16ToF32(code << 8);
 }
 
-/** The 8 bits of the e4m3 nearest to an f32, as torch rounds: beyond 464, halfway to the code of NaN, it is NaN. */
+/** The 8 bits of the e4m3 nearest to an f32, as torch 2.15 rounds: beyond 448, infinity included, it is 448; NaN stays NaN. */
 export function f32ToE4m3(value: number): number {
   const code = f32ToSmall(value, 3, -6);
-  return (code & 0x7f) < 0x7f ? code : (code & 0x80) | 0x7f;
+  return (code & 0x7f) < 0x7f || Number.isNaN(value) ? code : code - 1;
 }
 
 /** The 8 bits of the e5m2 nearest to an f32: from 61440 on it is infinity; NaN stays NaN. */
