@@ -1,5 +1,20 @@
-// Where the bits of GGUF's blocks lie. A layout is a list of pieces, runs of bits within one byte of the file and one byte of a part; the same
-// list takes a block apart and puts it together. Layouts: ggml-common.h and the gguf package.
+// Where the bits of GGUF's blocks lie. A layout is a list of pieces, bits within one byte of the file and one byte of a part; the same list takes
+// a block apart and puts it together. Pieces at equal distances go by runs, for speed. Layouts: ggml-common.h and the gguf package.
+
+/** Pieces that differ in their bytes alone, by equal steps. */
+interface Run {
+  readonly part: number;
+  /** Of the piece's lowest bit in its byte of the file, and of the part. */
+  readonly fileShift: number;
+  readonly partShift: number;
+  readonly mask: number;
+  /** The first piece's bytes. */
+  readonly fileByte: number;
+  readonly partByte: number;
+  fileStep: number;
+  partStep: number;
+  count: number;
+}
 
 /** Bytes of one part that a block fills; words are little-endian, as every engine's are. */
 export interface BlockLayout {
@@ -9,13 +24,14 @@ export interface BlockLayout {
   readonly partBytes: readonly number[];
   /** Per part, bits that the file has the other way round. */
   readonly flips: readonly (Uint8Array | undefined)[];
-  /** Six numbers a piece: byte and lowest bit in the file, part, byte and lowest bit in that part, how many bits. */
-  readonly pieces: Int32Array;
+  readonly runs: readonly Run[];
 }
 
 /** Collects the pieces of a layout. */
 class Layout {
-  readonly #pieces: number[] = [];
+  /** The run that a further piece with the same bits may continue. */
+  readonly #open = new Map<string, Run>();
+  readonly #runs: Run[] = [];
   readonly #bytes: number;
   readonly #partBits: readonly number[];
 
@@ -29,10 +45,28 @@ class Layout {
     for (let done = 0; done < bits;) {
       const [from, to] = [fileBit + done, partBit + done];
       const count = Math.min(bits - done, 8 - (from % 8), 8 - (to % 8));
-      this.#pieces.push(from >>> 3, from & 7, part, to >>> 3, to & 7, count);
+      this.#add(from, part, to, 2 ** count - 1);
       done += count;
     }
     return this;
+  }
+
+  #add(from: number, part: number, to: number, mask: number): void {
+    const [fileShift, partShift, fileByte, partByte] = [from & 7, to & 7, from >>> 3, to >>> 3];
+    const key = [part, fileShift, partShift, mask].join();
+    const run = this.#open.get(key);
+    if (run?.count === 1) [run.fileStep, run.partStep] = [fileByte - run.fileByte, partByte - run.partByte];
+    if (
+      run !== undefined &&
+      fileByte === run.fileByte + run.count * run.fileStep &&
+      partByte === run.partByte + run.count * run.partStep
+    ) {
+      run.count++;
+      return;
+    }
+    const next: Run = { part, fileShift, partShift, mask, fileByte, partByte, fileStep: 0, partStep: 0, count: 1 };
+    this.#runs.push(next);
+    this.#open.set(key, next);
   }
 
   /** Codes of 4 bits: byte j holds element j in its lower half and element j + half in its upper, for each 2 half elements from byte `at` on. */
@@ -57,7 +91,7 @@ class Layout {
         for (let bit = flip.bit; bit < 8 * bytes; bit += flip.every) pattern[bit >>> 3] |= 1 << (bit & 7);
         return pattern;
       }),
-      pieces: Int32Array.from(this.#pieces),
+      runs: this.#runs,
     };
   }
 }
@@ -144,12 +178,16 @@ export function splitBlock(
   parts: readonly Uint8Array[],
   to: readonly number[],
 ): void {
-  const { pieces, flips } = layout;
+  const { runs, flips } = layout;
   flips.forEach((pattern, part) => pattern && parts[part].set(pattern, to[part]));
-  for (let i = 0; i < pieces.length; i += 6) {
-    const part = pieces[i + 2];
-    const run = (bytes[from + pieces[i]] >>> pieces[i + 1]) & ((1 << pieces[i + 5]) - 1);
-    parts[part][to[part] + pieces[i + 3]] ^= run << pieces[i + 4];
+  for (const { part, fileShift, partShift, mask, fileByte, partByte, fileStep, partStep, count } of runs) {
+    const stored = parts[part];
+    let [source, target] = [from + fileByte, to[part] + partByte];
+    for (let i = 0; i < count; i++) {
+      stored[target] ^= ((bytes[source] >>> fileShift) & mask) << partShift;
+      source += fileStep;
+      target += partStep;
+    }
   }
 }
 
@@ -161,10 +199,12 @@ export function joinBlock(
   bytes: Uint8Array,
   to: number,
 ): void {
-  const { pieces, flips } = layout;
-  for (let i = 0; i < pieces.length; i += 6) {
-    const [part, byte] = [pieces[i + 2], pieces[i + 3]];
-    const stored = parts[part][from[part] + byte] ^ (flips[part]?.[byte] ?? 0);
-    bytes[to + pieces[i]] |= ((stored >>> pieces[i + 4]) & ((1 << pieces[i + 5]) - 1)) << pieces[i + 1];
+  for (const { part, fileShift, partShift, mask, fileByte, partByte, fileStep, partStep, count } of layout.runs) {
+    const pattern = layout.flips[part];
+    for (let i = 0; i < count; i++) {
+      const byte = partByte + i * partStep;
+      const stored = parts[part][from[part] + byte] ^ (pattern?.[byte] ?? 0);
+      bytes[to + fileByte + i * fileStep] |= ((stored >>> partShift) & mask) << fileShift;
+    }
   }
 }

@@ -2,21 +2,29 @@
 import { rowsOf } from "../../core/shape.js";
 import { packBits } from "./bits.js";
 import { blocksPerRow, eachBlock, greatest } from "./blocks.js";
-import { nearestOf } from "./codebook.js";
 import { fitScale } from "./fit.js";
 import { f16ToF32, f32ToF16 } from "./float-codes.js";
 import type { Scheme } from "./scheme.js";
 
 const BLOCK = 32;
 const numbers: readonly number[] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
-const round = (scaled: number): number => numbers[nearestOf(numbers, scaled)];
+const middles = numbers.slice(1).map((number, i) => (number + numbers[i]) / 2);
+
+/** The code of the nearest number. */
+function codeOf(scaled: number): number {
+  let code = scaled < middles[7] ? 0 : 8;
+  while (code < 15 && scaled > middles[code]) code++;
+  return code;
+}
+
+const round = (scaled: number): number => numbers[codeOf(scaled)];
 
 /** Returns the bits of the scale, which is chosen by least squares. */
 function encodeBlock(x: Float32Array, from: number, to: number, codes: Uint8Array): number {
   if (!Number.isFinite(greatest(x, from, to))) return f32ToF16(NaN);
-  const scale = f32ToF16(fitScale(x, from, to, { least: -127, most: 113, round }));
+  const scale = f32ToF16(fitScale(x, from, to, { ends: [-127, 113], round }));
   const D = f16ToF32(scale);
-  for (let i = from; i < to; i++) codes[i] = D === 0 ? 0 : nearestOf(numbers, x[i] / D);
+  for (let i = from; i < to; i++) codes[i] = D === 0 ? 0 : codeOf(x[i] / D);
   return scale;
 }
 

@@ -40,13 +40,34 @@ function encodeAffine(
   parts.superoffsets[superblock] = superoffset;
   const [D, M] = [f16ToF32(superscale), f16ToF32(superoffset)];
   fits.forEach(({ scale, low }, i) => {
-    const [sixBits, offset] = [inSteps(scale, D, 0, TOP_OF_SIX_BITS), inSteps(low, M, 0, TOP_OF_SIX_BITS)];
-    parts.scales[block + i] = sixBits;
-    parts.offsets[block + i] = offset;
-    for (let j = starts[i]; j < Math.min(starts[i] + BLOCK, to); j++) {
-      parts.codes[j] = inSteps(x[j] - M * offset, D * sixBits, 0, top);
+    const [start, end] = [starts[i], Math.min(starts[i] + BLOCK, to)];
+    let least = Infinity;
+    // Rounding the two apart is not the best that the two can be together.
+    for (const sixBits of around(inSteps(scale, D, 0, TOP_OF_SIX_BITS))) {
+      for (const offset of around(inSteps(low, M, 0, TOP_OF_SIX_BITS))) {
+        const error = affineError(x, start, end, top, D * sixBits, M * offset);
+        if (error >= least) continue;
+        least = error;
+        parts.scales[block + i] = sixBits;
+        parts.offsets[block + i] = offset;
+      }
     }
+    const [step, offset] = [D * parts.scales[block + i], M * parts.offsets[block + i]];
+    for (let j = start; j < end; j++) parts.codes[j] = inSteps(x[j] - offset, step, 0, top);
   });
+}
+
+const around = (sixBits: number): number[] =>
+  [sixBits, sixBits - 1, sixBits + 1].filter((near) => near >= 0 && near <= TOP_OF_SIX_BITS);
+
+function affineError(x: Float32Array, from: number, to: number, top: number, step: number, offset: number): number {
+  const inverse = step === 0 ? 0 : 1 / step;
+  let error = 0;
+  for (let i = from; i < to; i++) {
+    const code = Math.min(Math.max(Math.floor((x[i] - offset) * inverse + 0.5), 0), top);
+    error += (code * step + offset - x[i]) ** 2;
+  }
+  return error;
 }
 
 /** The nearest count of steps; 0 where there is no step, or none that is finite. */
@@ -115,10 +136,10 @@ function encodeQ6(
   codes: Int8Array,
   scales: Int8Array,
 ): number {
-  const round = (scaled: number): number => nearest(scaled, -32, 31);
+  const round = (scaled: number): number => Math.min(Math.max(Math.floor(scaled + 0.5), -32), 31);
   const fits: number[] = [];
   for (let start = from; start < to; start += SMALL_BLOCK)
-    fits.push(fitScale(x, start, Math.min(start + SMALL_BLOCK, to), { least: -32, most: 31, round }));
+    fits.push(fitScale(x, start, Math.min(start + SMALL_BLOCK, to), { ends: [-32, 31], round }));
   // The longer side of int8, -128, is that of the greatest scale.
   const widest = fits.reduce((most, scale) => (Math.abs(scale) > Math.abs(most) ? scale : most), 0);
   const superscale = f32ToF16(widest / -128);
