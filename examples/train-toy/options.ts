@@ -66,7 +66,8 @@ function parse(args: readonly string[]) {
   }
 }
 
-function integer(option: string, text: string, least: number): number {
+/** @throws ConfigError that names the option */
+export function integer(option: string, text: string, least: number): number {
   const value = Number(text);
   // Seeds have 32 bits.
   if (/^\d+$/.test(text) && value >= least && value < 2 ** 32) return value;

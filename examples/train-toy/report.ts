@@ -1,10 +1,10 @@
 // The report: one page of HTML that needs nothing but itself.
-import { readFileSync } from "node:fs";
 import { countParameters, type Backend, type Qwen3Config } from "qwen-blocks";
 import { auxLossChart, balanceChart, entropyChart, layerColors, loadProfile, lossChart } from "./charts.js";
 import type { Findings } from "./findings.js";
 import { heatMap, heatMapLegend } from "./heat-map.js";
 import { mean, type History } from "./history.js";
+import { figure, key, number, page, responsive } from "./page.js";
 import { temperature } from "./sample.js";
 import type { Settings } from "./settings.js";
 import { entropyTable, escape, factTable, speed, storedTable } from "./tables.js";
@@ -27,18 +27,9 @@ export function reportPage(content: ReportContent): string {
   const { total, active } = countParameters(config);
   const { validation, entropies, balance, stored, sample } = findings;
   const [half, third] = [460, 360];
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>A toy mixture of experts, trained with qwen-blocks</title>
-<style>
-${readFileSync(new URL("./report.css", import.meta.url), "utf8")}</style>
-</head>
-<body>
-<main>
-<header>
+  return page(
+    "A toy mixture of experts, trained with qwen-blocks",
+    `<header>
 <h1>A toy mixture of experts learns to write</h1>
 <p class="lead">${millions(total)} parameters, of which each byte of text uses ${millions(active)}: in every layer a router sends it to
 ${config.numExpertsPerTok} of ${config.numExperts} experts. This is what ${history.losses.length} training steps made of it.</p>
@@ -74,10 +65,10 @@ ${figure(
 <section>
 <h2>Who gets the tokens</h2>
 <p>Left alone, a router soon sends everything to a few experts. ${
-    settings.aux === 0
-      ? "This run left it alone: the load-balancing loss had weight 0."
-      : `The load-balancing loss, here with weight ${settings.aux}, works against that.`
-  } Each column below is a thirtieth of the run, each row an expert.</p>
+      settings.aux === 0
+        ? "This run left it alone: the load-balancing loss had weight 0."
+        : `The load-balancing loss, here with weight ${settings.aux}, works against that.`
+    } Each column below is a thirtieth of the run, each row an expert.</p>
 <div class="legend">${heatMapLegend(400)}<p class="muted">Load relative to the fair share, by colour.</p></div>
 <div class="grid">
 ${history.loads
@@ -120,28 +111,8 @@ bytes that are no UTF-8.</p>
 <section>
 <h2>The run</h2>
 <div class="card table">${factTable(content)}</div>
-</section>
-</main>
-</body>
-</html>
-`;
-}
-
-/** Small screens get a picture of their own, because text in a shrunken one cannot be read. */
-function responsive(draw: (width: number) => string): string {
-  return `<div class="wide">${draw(1040)}</div><div class="narrow">${draw(460)}</div>`;
-}
-
-function figure(picture: string, caption: string): string {
-  return `<figure>${picture}<figcaption>${caption}</figcaption></figure>`;
-}
-
-function number(name: string, value: string, note: string): string {
-  return `<div><dt>${name}</dt><dd>${value}</dd><dd>${note}</dd></div>`;
-}
-
-function key(color: string, name: string): string {
-  return `<span class="key" style="--color: var(${color})">${name}</span>`;
+</section>`,
+  );
 }
 
 function millions(count: number): string {

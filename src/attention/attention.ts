@@ -6,54 +6,26 @@ import { Linear } from "../layers/linear.js";
 import { RmsNorm } from "../layers/rms-norm.js";
 import type { Weights } from "../layers/weights.js";
 import { appendKV } from "../ops/append-kv.js";
-import { attention } from "../ops/attention.js";
+import { mul } from "../ops/binary.js";
+import { concat } from "../ops/concat.js";
 import { qkNormRope } from "../ops/qk-norm-rope.js";
 import { reshape } from "../ops/reshape.js";
-import type { PackedTensor } from "../tensor/packed-tensor.js";
+import { slice } from "../ops/slice.js";
+import { sigmoid } from "../ops/unary.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { checkAttentionOptions, type AttentionOptions } from "./attention-options.js";
 import type { KVCache } from "./cache/kv-cache.js";
+import { attentionFunctions, type AttentionFunction } from "./functions.js";
 import { stepWithoutCache, type Positions, type Step } from "./positions.js";
-import type { RopeOptions } from "./rope/rope-options.js";
 import { Rope } from "./rope/rope.js";
-
-/** The attention itself; shapes as in {@link attention}. One of your own may take its place. */
-export type AttentionFunction = (
-  q: Tensor,
-  k: Tensor | PackedTensor,
-  v: Tensor | PackedTensor,
-  queries: Tensor,
-  keys: Tensor,
-  attrs: AttentionAttrs,
-) => Tensor;
-
-export interface AttentionOptions {
-  /** D */
-  readonly hiddenSize: number;
-  /** H; a multiple of numKeyValueHeads. */
-  readonly numAttentionHeads: number;
-  /** Hkv */
-  readonly numKeyValueHeads: number;
-  /** d, even; never guessed from the other two, because released models differ. */
-  readonly headDim: number;
-  /** RMSNorm of each query and key head before RoPE, one weight of [d] for all heads (Qwen3). */
-  readonly qkNorm: boolean;
-  readonly rmsNormEps: number;
-  /** A rule, or a table shared with other layers. */
-  readonly rope: RopeOptions | Rope;
-  /** A bias on all four projections; none unless given. */
-  readonly attentionBias?: boolean;
-  /** How many keys a query sees, its own included; 0, the default, means all. */
-  readonly slidingWindow?: number;
-  readonly attention?: AttentionFunction;
-}
 
 /** Where a call's tokens stand: their positions, or a step that was prepared once for all layers, with the cache it belongs to. */
 export type AttentionContext =
   { readonly positions: Positions } | { readonly step: Step; readonly cache?: KVCache; readonly layer?: number };
 
-/** transformers' Qwen3Attention, with the three input projections as one product. */
+/** transformers' Qwen3Attention, with the three input projections as one product; with an output gate, its Qwen3NextAttention. */
 export class Attention {
-  /** `[(H + 2 Hkv) d, D]`: the rows of q, then k, then v. */
+  /** `[(H + 2 Hkv) d, D]`: the rows of q, then k, then v. With an output gate, `[(2 H + 2 Hkv) d, D]`: each head of q has d rows more, its gate. */
   readonly qkvProj: Linear;
   /** [D, H d] */
   readonly oProj: Linear;
@@ -62,10 +34,11 @@ export class Attention {
   readonly rope: Rope;
   readonly options: Omit<AttentionOptions, "rope">;
   readonly #attention: AttentionFunction;
+  readonly #attrs: AttentionAttrs;
 
-  /** @throws ConfigError if headDim is odd, heads do not divide, or a size is no positive integer */
+  /** @throws ConfigError if headDim is odd, heads do not divide, or a number is out of range */
   constructor(w: Weights, { rope, ...options }: AttentionOptions) {
-    check(options);
+    checkAttentionOptions(options);
     const {
       hiddenSize,
       numAttentionHeads,
@@ -74,36 +47,35 @@ export class Attention {
       qkNorm,
       rmsNormEps,
       attentionBias = false,
+      outputGate = false,
+      causal = true,
+      slidingWindow: window = 0,
+      sinks = 0,
+      softcap = 0,
     } = options;
     const inner = numAttentionHeads * headDim;
-    const outFeatures = inner + 2 * numKeyValueHeads * headDim;
+    const outFeatures = (outputGate ? 2 : 1) * inner + 2 * numKeyValueHeads * headDim;
     this.qkvProj = new Linear(w.at("qkvProj"), { inFeatures: hiddenSize, outFeatures, bias: attentionBias });
     this.oProj = new Linear(w.at("oProj"), { inFeatures: inner, outFeatures: hiddenSize, bias: attentionBias });
     this.qNorm = qkNorm ? new RmsNorm(w.at("qNorm"), { size: headDim, rmsNormEps }) : undefined;
     this.kNorm = qkNorm ? new RmsNorm(w.at("kNorm"), { size: headDim, rmsNormEps }) : undefined;
     this.rope = rope instanceof Rope ? rope : new Rope(w.backend, headDim, rope);
     this.options = options;
-    this.#attention = options.attention ?? attention;
+    this.#attention = options.attention ?? attentionFunctions.auto;
+    this.#attrs = { scale: headDim ** -0.5, causal, window, sinks, softcap };
   }
 
   /**
    * @param x f32 [B, T, D] @returns f32 [B, T, D]; what rows of padding hold is not defined
-   * @throws ShapeError if the context is not for [B, T]
+   * @throws ShapeError if the context is not for [B, T]; ConfigError if the block is bidirectional and its step is not
    */
   forward(x: Tensor, context: AttentionContext): Tensor {
     const { numAttentionHeads: numHeads, numKeyValueHeads: numKvHeads, headDim, rmsNormEps: eps } = this.options;
-    const {
-      step,
-      cache,
-      layer = 0,
-    } = "step" in context ? context : { step: stepWithoutCache(x.backend, context.positions) };
+    const step = this.#stepOf(x, context);
+    const { cache, layer = 0 } = "step" in context ? context : {};
     const [batch, tokens] = x.shape;
-    if (step.rows.shape[0] !== batch || step.rows.shape[1] !== tokens) {
-      throw new ShapeError(
-        `attention: positions must be for the tokens of x ${showShape(x.shape)}, got ${showShape(step.rows.shape)}`,
-      );
-    }
-    const qkv = this.qkvProj.forward(x); // [B, T, (H + 2 Hkv) d]
+    const projected = this.qkvProj.forward(x); // [B, T, (H + 2 Hkv) d], or gates among them
+    const { qkv, gate } = this.options.outputGate ? ungated(projected, this.options) : { qkv: projected };
     const table = this.rope.tableFor(step);
     const { q, k, v } = qkNormRope(qkv, this.qNorm?.weight, this.kNorm?.weight, table, step.rows, {
       numHeads,
@@ -113,31 +85,36 @@ export class Attention {
     const pool = cache ? cache.pool(layer) : undefined;
     if (pool) appendKV(k, v, step.slots, pool.k, pool.v);
     const slots = [batch * tokens, numKvHeads, headDim];
-    const y = this.#attention(q, pool?.k ?? reshape(k, slots), pool?.v ?? reshape(v, slots), step.queries, step.keys, {
-      scale: headDim ** -0.5,
-      causal: true,
-      window: this.options.slidingWindow ?? 0,
-      sinks: 0,
-      softcap: 0,
-    }); // [B, T, H, d]
+    const [keys, values] = [pool?.k ?? reshape(k, slots), pool?.v ?? reshape(v, slots)];
+    const seen = this.#attention(q, keys, values, step.queries, step.keys, this.#attrs); // [B, T, H, d]
+    const y = gate ? mul(seen, sigmoid(gate)) : seen;
     return this.oProj.forward(reshape(y, [batch, tokens, numHeads * headDim]));
+  }
+
+  #stepOf({ backend, shape }: Tensor, context: AttentionContext): Step {
+    const { causal } = this.#attrs;
+    const step = "step" in context ? context.step : stepWithoutCache(backend, context.positions, causal);
+    if (step.rows.shape[0] !== shape[0] || step.rows.shape[1] !== shape[1]) {
+      throw new ShapeError(
+        `attention: positions must be for the tokens of x ${showShape(shape)}, got ${showShape(step.rows.shape)}`,
+      );
+    }
+    if (causal || step.bidirectional) return step;
+    throw new ConfigError(
+      "attention: a layer that is not causal must have a step whose tokens see later ones, got a causal one; make it by stepWithoutCache(backend, positions, false), and use no cache, because what it holds never sees what comes later",
+    );
   }
 }
 
-function check(options: Omit<AttentionOptions, "rope">): void {
-  for (const field of ["hiddenSize", "numAttentionHeads", "numKeyValueHeads", "headDim"] as const) {
-    if (!Number.isInteger(options[field]) || options[field] < 1) {
-      throw new ConfigError(`Attention: ${field} must be a positive integer, got ${options[field]}`);
-    }
-  }
-  const { numAttentionHeads, numKeyValueHeads, headDim, qkNorm } = options;
-  if (headDim % 2 !== 0)
-    throw new ConfigError(`Attention: headDim must be even, because RoPE turns pairs, got ${headDim}`);
-  if (numAttentionHeads % numKeyValueHeads !== 0) {
-    throw new ConfigError(
-      `Attention: numAttentionHeads must be a multiple of numKeyValueHeads, got ${numAttentionHeads} and ${numKeyValueHeads}`,
-    );
-  }
-  if (typeof qkNorm !== "boolean")
-    throw new ConfigError(`Attention: qkNorm must be given as true or false, got ${String(qkNorm)}`);
+/** Queries and gates lie head by head, [q, gate]; the op wants the queries alone. @param x f32 [B, T, (2 H + 2 Hkv) d] */
+function ungated(
+  x: Tensor,
+  { numAttentionHeads: H, numKeyValueHeads: Hkv, headDim: d }: Omit<AttentionOptions, "rope">,
+): { readonly qkv: Tensor; readonly gate: Tensor } {
+  const [B, T] = x.shape;
+  const pairs = reshape(x, [B, T, H + Hkv, 2 * d]); // of queries and gates, then of two heads of k or v
+  const queries = slice(pairs, [0, 0, 0, 0], [B, T, H, d]);
+  const gate = slice(pairs, [0, 0, 0, d], [B, T, H, d]);
+  const kv = slice(pairs, [0, 0, H, 0], [B, T, Hkv, 2 * d]);
+  return { qkv: concat([reshape(queries, [B, T, H * d]), reshape(kv, [B, T, 2 * Hkv * d])], 2), gate };
 }

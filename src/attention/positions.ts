@@ -35,6 +35,8 @@ export interface Step {
   readonly maxLength: number;
   /** [3, B, T], where time, height and width of some token differ: then the table has one row per token. */
   readonly places?: Int32Array;
+  /** Whether tokens may see later ones by it; causal attention takes such a step as well. */
+  readonly bidirectional?: boolean;
 }
 
 export interface SequenceOptions {
@@ -147,7 +149,7 @@ export class VisibleRows {
 }
 
 /** A global token is marked by the complement. */
-const segmentOf = (mark: number): number => (mark < 0 ? ~mark : mark);
+export const segmentOf = (mark: number): number => (mark < 0 ? ~mark : mark);
 
 /**
  * Tables for a whole pass without a cache: the pools are the call's own keys and values, and slots are row numbers.
@@ -178,5 +180,6 @@ export function stepWithoutCache(backend: Backend, positions: Positions, causal 
     keys: tensor(backend, keys, [batch, tokens, 3]),
     ...turns,
     maxLength: turns.length,
+    bidirectional: !causal,
   };
 }

@@ -76,6 +76,7 @@ function qkvRows(heads: HeadCounts, path: string, shape: Shape): Record<string, 
   const { numAttentionHeads, numKeyValueHeads, headDim } = heads;
   const [q, kv] = [numAttentionHeads * headDim, numKeyValueHeads * headDim];
   if (shape[0] === q + 2 * kv) return { q_proj: q, k_proj: kv, v_proj: kv };
+  if (shape[0] === 2 * q + 2 * kv) return { q_proj: 2 * q, k_proj: kv, v_proj: kv }; // an output gate beside each query head
   throw new CheckpointError(
     `${path}: must have (${numAttentionHeads} + 2 * ${numKeyValueHeads}) heads of ${headDim} rows = ${q + 2 * kv}, got ${showShape(shape)}; give qwen3Names the model's config`,
   );

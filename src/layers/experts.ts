@@ -2,6 +2,7 @@
 import type { Activations } from "../backends/backend.js";
 import { expertMlp } from "../ops/expert-mlp.js";
 import type { Tensor } from "../tensor/tensor.js";
+import type { ExpertGroup } from "./expert-group.js";
 import type { Parameter } from "./layer.js";
 import type { Weights } from "./weights.js";
 
@@ -11,7 +12,8 @@ export interface ExpertsOptions {
   readonly moeIntermediateSize: number;
 }
 
-export class Experts {
+export class Experts implements ExpertGroup {
+  readonly numExperts: number;
   /** `[E, 2 I, D]`: of each expert the gate's rows, then those of up. */
   gateUpProj: Parameter;
   /** [E, D, I] */
@@ -20,6 +22,7 @@ export class Experts {
   activations: Activations = "f32";
 
   constructor(w: Weights, { numExperts, hiddenSize, moeIntermediateSize }: ExpertsOptions) {
+    this.numExperts = numExperts;
     this.gateUpProj = w.take("gateUpProj", [numExperts, 2 * moeIntermediateSize, hiddenSize], "normal");
     this.downProj = w.take("downProj", [numExperts, hiddenSize, moeIntermediateSize], "normal");
   }

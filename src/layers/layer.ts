@@ -65,9 +65,9 @@ export function setActivations(model: object, activations: Activations): void {
   }
 }
 
-/** Whether the parameter belongs to a router, whose products and softmax are f32 in packed models as well. */
+/** Whether the parameter weighs experts (a router, the gate of a shared expert): such products are f32 in packed models as well. */
 export function isRouterWeight(path: string): boolean {
-  return /(^|\.)gate\.weight$/.test(path);
+  return /(^|\.)(gate|sharedExpertGate)\.weight$/.test(path);
 }
 
 type Visit = (path: string, leaf: Disposable, owner: object, field: string) => void;

@@ -1,6 +1,6 @@
 // One layer of the decoder: x + selfAttn(norm x), then x + mlp(norm x).
 import type { Attention, AttentionContext } from "../attention/attention.js";
-import type { MoEForwardOptions, MoEOutput } from "../layers/moe-layer.js";
+import type { MoEForwardOptions, MoEOutput } from "../layers/mixture.js";
 import { RmsNorm } from "../layers/rms-norm.js";
 import type { Weights } from "../layers/weights.js";
 import { add } from "../ops/binary.js";

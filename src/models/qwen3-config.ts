@@ -33,6 +33,8 @@ export interface Qwen3Config {
   readonly slidingWindow?: number;
   /** One per layer. Left out: all layers slide if `slidingWindow` is given, else none. */
   readonly layerTypes?: readonly LayerType[];
+  /** The attention function by its name in the record that the model is given; `auto` unless given. No part of config.json. */
+  readonly attnImplementation?: string;
   /** Experts per sparse layer, E; 0 for a dense model, whose other expert fields are those of {@link noExperts}. */
   readonly numExperts: number;
   /** Experts that a token visits, k. */

@@ -2,12 +2,12 @@
 //   io/checkpoint -> layers/weights -> models/qwen3 -> layers/embedding -> models/decoder-block -> layers/rms-norm -> attention/attention
 //   -> attention/rope -> attention/cache -> layers/moe-layer -> routing/top-k-router -> layers/experts -> layers/linear (logits) -> models/sample
 import { Attention } from "../attention/attention.js";
-import { DenseCache } from "../attention/cache/dense.js";
 import type { KVCache } from "../attention/cache/kv-cache.js";
+import { attentionFunctions, type AttentionFunction } from "../attention/functions.js";
 import { isPadded, sequencePositions, stepWithoutCache, type Positions } from "../attention/positions.js";
 import { Rope } from "../attention/rope/rope.js";
 import type { Backend } from "../backends/backend.js";
-import { ShapeError } from "../core/errors.js";
+import { ConfigError, ShapeError } from "../core/errors.js";
 import { Embedding } from "../layers/embedding.js";
 import { Linear } from "../layers/linear.js";
 import { MoELayer } from "../layers/moe-layer.js";
@@ -22,6 +22,7 @@ import { TopKRouter } from "../routing/top-k-router.js";
 import { tensor } from "../tensor/create.js";
 import { scope } from "../tensor/scope.js";
 import { Tensor } from "../tensor/tensor.js";
+import { cacheFor, type CacheKind, type CacheKinds, type MakeCacheOptions } from "./cache-kinds.js";
 import { DecoderBlock, type DecoderBlockContext, type FeedForward } from "./decoder-block.js";
 import { checkConfig, isSparseLayer, windowOf, type Qwen3Config } from "./qwen3-config.js";
 import { flatIds } from "./token-ids.js";
@@ -39,6 +40,11 @@ export interface ForwardOptions {
   readonly logits?: "all" | "last";
 }
 
+export interface Qwen3Options {
+  /** What `config.attnImplementation` names one of, such as `{ ...attentionFunctions, mine }`; the library's own unless given. */
+  readonly attentionFunctions?: Readonly<Record<string, AttentionFunction>>;
+}
+
 /** transformers' Qwen3ForCausalLM and Qwen3MoeForCausalLM: the config chooses the feed-forward, window and RoPE of each layer. */
 export class Qwen3 {
   readonly config: Qwen3Config;
@@ -49,15 +55,20 @@ export class Qwen3 {
   readonly lmHead: Linear | undefined;
   readonly #backend: Backend;
 
-  /** @throws ConfigError if the config contradicts itself */
-  constructor(w: Weights, config: Qwen3Config) {
+  /** @throws ConfigError if the config contradicts itself, or names an attention function that there is not */
+  constructor(
+    w: Weights,
+    config: Qwen3Config,
+    { attentionFunctions: functions = attentionFunctions }: Qwen3Options = {},
+  ) {
     const { vocabSize, hiddenSize, rmsNormEps, headDim } = checkConfig(config);
     this.#backend = w.backend;
     this.config = config;
     this.embedTokens = new Embedding(w.at("embedTokens"), { vocabSize, hiddenSize });
     const rope = new Rope(w.backend, headDim, config.rope);
+    const attention = functionOf(config, functions);
     this.layers = Array.from({ length: config.numHiddenLayers }, (_, i) =>
-      block(w.at("layers").at(i), config, i, rope),
+      block(w.at("layers").at(i), config, i, { rope, attention }),
     );
     this.norm = new RmsNorm(w.at("norm"), { size: hiddenSize, rmsNormEps });
     this.lmHead = config.tieWordEmbeddings
@@ -100,15 +111,13 @@ export class Qwen3 {
     return result.logits;
   }
 
-  /** An empty cache for this model. */
-  makeCache({
-    batch = 1,
-    maxLength = this.config.maxPositionEmbeddings,
-    capacity,
-  }: { batch?: number; maxLength?: number; capacity?: number } = {}): DenseCache {
-    const { numHiddenLayers, numKeyValueHeads, headDim } = this.config;
-    const room = capacity === undefined ? {} : { capacity };
-    return new DenseCache(this.#backend, { numHiddenLayers, numKeyValueHeads, headDim, batch, maxLength, ...room });
+  /**
+   * An empty cache for this model, for texts of `maxPositionEmbeddings` unless `maxLength` is given. Where all layers have windows, it lists
+   * only what the widest shows; a ring holds no more.
+   * @throws ConfigError for a ring where a layer sees everything, and as the caches do
+   */
+  makeCache<K extends CacheKind = "dense">(options: MakeCacheOptions<K> = {}): CacheKinds[K] {
+    return cacheFor(this.#backend, this.config, options);
   }
 
   /**
@@ -153,7 +162,22 @@ export class Qwen3 {
   }
 }
 
-function block(w: Weights, config: Qwen3Config, layer: number, rope: Rope): DecoderBlock {
+function functionOf(
+  { attnImplementation = "auto" }: Qwen3Config,
+  functions: Readonly<Record<string, AttentionFunction>>,
+): AttentionFunction {
+  if (Object.hasOwn(functions, attnImplementation)) return functions[attnImplementation];
+  throw new ConfigError(
+    `config.attnImplementation: must be one of ${Object.keys(functions).join(", ")}, got ${JSON.stringify(attnImplementation)}; give the model your own by that name: attentionFunctions: { ...attentionFunctions, yours }`,
+  );
+}
+
+function block(
+  w: Weights,
+  config: Qwen3Config,
+  layer: number,
+  shared: { readonly rope: Rope; readonly attention: AttentionFunction },
+): DecoderBlock {
   const { hiddenSize, rmsNormEps, numAttentionHeads, numKeyValueHeads, headDim, attentionBias } = config;
   const selfAttn = new Attention(w.at("selfAttn"), {
     hiddenSize,
@@ -162,7 +186,7 @@ function block(w: Weights, config: Qwen3Config, layer: number, rope: Rope): Deco
     headDim,
     qkNorm: true,
     rmsNormEps,
-    rope,
+    ...shared,
     attentionBias,
     slidingWindow: windowOf(config, layer),
   });

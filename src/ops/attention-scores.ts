@@ -114,6 +114,20 @@ export interface Weights {
   readonly slope: Tensor | undefined;
 }
 
+/**
+ * Attention by its definition: all scores [B, T, H, S] at once, softmax over those that the mask lets through, product with the values. What it
+ * makes on the way belongs to the caller's scope. Operands as those of the op, checked by {@link expectAttention}.
+ */
+export function attendByScores(
+  [q, k, v, queries, keys]: readonly [q: Tensor, k: Pool, v: Pool, queries: Tensor, keys: Tensor],
+  attrs: AttentionAttrs,
+): Tensor {
+  const Hkv = k.shape[1];
+  const slots = slotsOf(keys);
+  const { p } = weigh(q, rowsOfPool(k, slots), visibility(queries, keys, attrs), Hkv, attrs);
+  return ungrouped(matmul(p, rowsOfPool(v, slots)), q.shape, Hkv);
+}
+
 /** @param q f32 [B, T, H, d] @param k f32 [B Hkv, S, d] @param visible u32 [B, T, S] */
 export function weigh(q: Tensor, k: Tensor, visible: Tensor, Hkv: number, attrs: AttentionAttrs): Weights {
   const { scale, softcap } = attrs;

@@ -5,9 +5,8 @@ import type { OpDef } from "../tensor/op.js";
 import type { PackedTensor } from "../tensor/packed-tensor.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { attentionGrad } from "./attention-grad.js";
-import { expectAttention, rowsOfPool, slotsOf, ungrouped, visibility, weigh } from "./attention-scores.js";
+import { attendByScores, expectAttention } from "./attention-scores.js";
 import { dequantize } from "./dequantize.js";
-import { matmul } from "./matmul.js";
 
 const def: OpDef<"attention"> = {
   name: "attention",
@@ -15,12 +14,7 @@ const def: OpDef<"attention"> = {
     expectAttention("attention", inputs, attrs);
     return [{ shape: inputs[0].shape }];
   },
-  composite([q, k, v, queries, keys], attrs) {
-    const Hkv = k.shape[1];
-    const slots = slotsOf(keys);
-    const { p } = weigh(q, rowsOfPool(k, slots), visibility(queries, keys, attrs), Hkv, attrs);
-    return [ungrouped(matmul(p, rowsOfPool(v, slots)), q.shape, Hkv)];
-  },
+  composite: (inputs, attrs) => [attendByScores(inputs, attrs)],
   vjp([q, k, v, queries, keys], [y], [dy], attrs, [wantsQ, wantsK, wantsV]) {
     const wants = [wantsQ, wantsK, wantsV] as const;
     const [dq, dk, dv] = dy ? attentionGrad(q, k, v, queries, keys, y, dy, attrs, wants) : [];

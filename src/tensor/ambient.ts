@@ -30,6 +30,8 @@ export interface TapeListener {
 /** How an op was carried out: by a kernel, by its composite, or by its composite after the kernel declined. */
 export type Means = "native" | "composed" | "declined";
 export interface Watcher {
+  /** A choice between ways to compute the same, in words. */
+  chose(what: string): void;
   began(name: string, inputs: readonly AnyHandle[], attrs: Readonly<Record<string, Attr>>): Ended;
 }
 export type Ended = (means: Means, outputs: readonly AnyHandle[]) => void;
@@ -38,6 +40,11 @@ export const ambient: {
   tape: TapeListener | undefined;
   readonly watchers: Watcher[];
 } = { tape: undefined, watchers: [] };
+
+/** Says which of several ways is taken, so that no pick is silent. */
+export function choose(what: string): void {
+  for (const watcher of ambient.watchers) watcher.chose(what);
+}
 
 /** Runs `fn` with another tape listening (or none), and puts the former one back. */
 export function withTape<T>(tape: TapeListener | undefined, fn: () => T): T {

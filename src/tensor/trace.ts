@@ -14,19 +14,32 @@ export interface TraceLine {
   readonly milliseconds: number;
 }
 
+/** Which of several ways to compute the same was taken, such as `attention: auto picks flash`. */
+export interface TraceChoice {
+  readonly depth: number;
+  /** How many lines came before. */
+  readonly line: number;
+  readonly text: string;
+}
+
 export interface Trace<T> {
   readonly result: T;
   readonly lines: readonly TraceLine[];
+  readonly choices: readonly TraceChoice[];
   /** How many calls ran natively, were composed, or were composed after their kernel declined, by op. */
   readonly counts: Readonly<Record<string, Readonly<Record<Means, number>>>>;
   toString(): string;
 }
 
-/** Runs `fn` and lists every op call it makes. */
+/** Runs `fn` and lists every op call it makes, and every choice. */
 export function trace<T>(fn: () => T): Trace<T> {
   const lines: TraceLine[] = [];
+  const choices: TraceChoice[] = [];
   let depth = 0;
   const watcher = {
+    chose(text: string) {
+      choices.push({ depth, line: lines.length, text });
+    },
     began(op: string, inputs: readonly AnyHandle[], attrs: Readonly<Record<string, unknown>>) {
       const at = lines.length;
       const line = {
@@ -49,7 +62,7 @@ export function trace<T>(fn: () => T): Trace<T> {
   ambient.watchers.push(watcher);
   try {
     const result = fn();
-    return { result, lines, counts: countOf(lines), toString: () => lines.map(show).join("\n") };
+    return { result, lines, choices, counts: countOf(lines), toString: () => shown(lines, choices).join("\n") };
   } finally {
     ambient.watchers.splice(ambient.watchers.indexOf(watcher), 1);
   }
@@ -68,7 +81,16 @@ function countOf(lines: readonly TraceLine[]): Record<string, Record<Means, numb
   return counts;
 }
 
+/** All lines in order, each choice before what it led to. */
+function shown(lines: readonly TraceLine[], choices: readonly TraceChoice[]): string[] {
+  const before = (line: number): string[] =>
+    choices.filter((choice) => choice.line === line).map(({ depth, text }) => indent(depth) + text);
+  return [...lines.flatMap((line, at) => [...before(at), show(line)]), ...before(lines.length)];
+}
+
+const indent = (depth: number): string => "  ".repeat(depth);
+
 function show({ depth, op, inputs, outputs, means, milliseconds }: TraceLine): string {
-  const call = `${"  ".repeat(depth)}${op}(${inputs.join(", ")}) -> ${outputs.join(", ")}`;
+  const call = `${indent(depth)}${op}(${inputs.join(", ")}) -> ${outputs.join(", ")}`;
   return `${call.padEnd(96)} ${means.padEnd(8)} ${milliseconds.toFixed(3)} ms`;
 }

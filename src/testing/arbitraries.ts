@@ -12,6 +12,8 @@ export interface Drawn {
   readonly inputs: readonly HostOperand[];
   /** Runs the op and gives its outputs; a writer gives what it changed. */
   run(inputs: readonly Handle[], backend: Backend): readonly (Tensor | undefined)[];
+  /** The same by its definition, where `run` is another way to it: in f64 values and gradients of both must agree. */
+  definition?(inputs: readonly Handle[], backend: Backend): readonly (Tensor | undefined)[];
   /** The inputs by which the outputs have derivatives. */
   readonly params?: readonly number[];
   /** Whether the outputs are smooth around the inputs, so that finite differences mean something. */

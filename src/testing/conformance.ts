@@ -68,15 +68,14 @@ export interface ConformanceOptions {
  */
 export function conformanceCases(backend: Backend, options: ConformanceOptions = {}): readonly ConformanceCase[] {
   const { skip = [], only, seed = 1, runs = 30, open, path } = options;
-  if (!Number.isInteger(runs) || runs < 1) {
-    throw new ConfigError(
-      `conformanceCases: runs must be an integer of at least 1, got ${runs}; a run of nothing shows nothing`,
-    );
-  }
+  checkRuns("conformanceCases", runs);
   const all: ConformanceCase[] = [
     ...[...everyCase].map(([name, maker]) => ({
       name,
-      run: () => runCase(backend, name, maker, { seed, runs, path }),
+      run: () =>
+        runCase(backend, name, maker, { seed, runs, path }, (found) => {
+          return `conformanceCases(backend, { only: ["${name}"], seed: ${seed}, path: "${found}" })`;
+        }),
     })),
     ...wholeBackendCases(backend, open),
   ];
@@ -107,11 +106,19 @@ export function conformanceCases(backend: Backend, options: ConformanceOptions =
   });
 }
 
-async function runCase(
+/** @throws ConfigError */
+export function checkRuns(where: string, runs: number): void {
+  if (Number.isInteger(runs) && runs >= 1) return;
+  throw new ConfigError(`${where}: runs must be an integer of at least 1, got ${runs}; a run of nothing shows nothing`);
+}
+
+/** @param again how to see the call of a path again @throws BrokenLaw */
+export async function runCase(
   backend: Backend,
   name: string,
-  { op, calls, special }: CaseMaker,
+  { op, calls, special, composite }: CaseMaker,
   { seed, runs, path }: { readonly seed: number; readonly runs: number; readonly path: string | undefined },
+  again: (path: string) => string,
 ): Promise<void> {
   const bench = benchOf(op, backend);
   const property = fc.asyncProperty(calls(backend.features), (call) => obey(bench, call));
@@ -123,19 +130,25 @@ async function runCase(
     const lines = [
       `${name}: ${error instanceof Error ? error.message : String(error)}`,
       `smallest failing call: ${call ? showCall(op, call) : "none was drawn"}`,
-      `to see it again: conformanceCases(backend, { only: ["${name}"], seed: ${seed}, path: "${found}" })`,
+      `to see it again: ${again(found)}`,
     ];
     throw new BrokenLaw(lines.join("\n"), { only: [name], seed, path: found }, { cause: error });
   }
-  expectSomething(name, bench, special === true && backend.features.accuracy === "wgsl", runs);
+  const silent = special === true && backend.features.accuracy === "wgsl";
+  expectSomething(name, bench, { silent, native: backend.kernels[op] !== undefined && composite !== true }, runs);
 }
 
 /** A run that compared nothing is a failure of the suite, not a success of the backend. */
-function expectSomething(name: string, { op, backend, tally }: Bench, silent: boolean, runs: number): void {
+function expectSomething(
+  name: string,
+  { tally }: Bench,
+  { silent, native }: { readonly silent: boolean; readonly native: boolean },
+  runs: number,
+): void {
   if (tally.drawn === 0) throw new Error(`${name}: at least one call must run, got none`);
   if (runs < 10) return; // a few calls may all be empty ones
   if (tally.compared === 0 && !silent) throw new Error(`${name}: ${tally.drawn} calls ran, and no element had a bound`);
-  if (backend.kernels[op] && tally.native === 0) {
+  if (native && tally.native === 0) {
     throw new Error(`${name}: the backend has a kernel, and it declined all of ${tally.drawn} calls; leave it out`);
   }
 }

@@ -48,6 +48,8 @@ export interface CaseMaker {
   readonly calls: (features: Features) => fc.Arbitrary<DrawnCall>;
   /** NaN and infinities: where these mean nothing, only what does not concern numbers is checked. */
   readonly special?: boolean;
+  /** Whether what is called may do without the op's kernel. */
+  readonly composite?: boolean;
 }
 
 /** Ops that are one case each; the others are a case per function. */

@@ -68,7 +68,7 @@ export async function checkGradients(bench: Bench, call: DrawnCall, outputs: rea
 }
 
 /** The first element in which two ways to the same numbers differ by more than rounding in f64, or -1. */
-function firstApart(a: Expected, b: Expected): number {
+export function firstApart(a: Expected, b: Expected): number {
   return a.value.findIndex((x, i) => {
     const reach = a.bound[i] + b.bound[i];
     return reach < Infinity && !Object.is(x, b.value[i]) && !(Math.abs(x - b.value[i]) <= F64 * reach);
@@ -85,7 +85,8 @@ function backward(
   params: readonly number[] = call.params ?? [],
 ): readonly Tensor[] {
   return scope(() => {
-    const composite = by === "replay" ? compositeOf(() => call.run(handles, backend)) : undefined;
+    const other = call.definition ?? call.run;
+    const composite = by === "replay" ? compositeOf(() => other(handles, backend)) : undefined;
     const tape = new Tape(params.map((i) => handles[i]));
     try {
       const outputs = present(withTape(tape, composite ?? ((): Outputs => call.run(handles, backend))));

@@ -6,4 +6,5 @@ export {
   type ConformanceCase,
   type ConformanceOptions,
 } from "./conformance.js";
+export { attentionFunctionCases, type AttentionFunctionOptions } from "./attention-functions.js";
 export { oracle, type Estimate, type Oracle } from "./oracle/oracle.js";

@@ -6,7 +6,7 @@ import type { DrawnCall } from "./arbitraries.js";
 import { BrokenLaw, present, type Bench } from "./bench.js";
 import { difference, expectedOf, mismatch, type Expected, type Output } from "./compare.js";
 import { Declined, Guard, primitiveNames, type Use } from "./guards.js";
-import { checkGradients } from "./gradients.js";
+import { checkGradients, firstApart } from "./gradients.js";
 import { isPacked, tensorsOf, upload, wordsOf, type Handle, type Numbers32 } from "./operands.js";
 
 /** What one run of a drawn call left. */
@@ -39,6 +39,7 @@ export async function obey(bench: Bench, call: DrawnCall): Promise<void> {
 
   const expected = await estimate(bench, call, first.outputs);
   judge(bench, call, "value", first.outputs, expected);
+  if (call.definition) await compareWithDefinition(bench, call);
   if (fused && use === "native") {
     const composed = await run("composed", call.offset, POISON);
     const forced = call.forced ? await estimate(bench, call, composed.outputs) : expected;
@@ -74,6 +75,25 @@ function judge(
     const { value, bound } = expected[0];
     throw new BrokenLaw("own", `[${at}] is ${reference[at]} on the host and ${value[at]} within ${bound[at]} composed`);
   }
+}
+
+/** On the oracle, in f64, the way that was run and the definition give the same. */
+async function compareWithDefinition({ exact }: Bench, call: DrawnCall): Promise<void> {
+  const handles = call.inputs.map((input) => upload(exact, input));
+  const by = (run: DrawnCall["run"]): Promise<Expected[]> =>
+    expectedOf(
+      exact,
+      scope(() => present(run(handles, exact)) as never),
+    );
+  const [mine, defined] = [await by(call.run), await by(call.definition as DrawnCall["run"])];
+  mine.forEach((output, i) => {
+    const at = firstApart(output, defined[i]);
+    if (at < 0) return;
+    throw new BrokenLaw(
+      "definition",
+      `output ${i} [${at}] is ${output.value[at]}, ${defined[i].value[at]} by definition`,
+    );
+  });
 }
 
 /** Bits that differ: an element that nobody wrote shows the poison of its run. */

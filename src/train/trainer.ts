@@ -4,7 +4,9 @@ import { valueAndGrad } from "../autograd/value-and-grad.js";
 import { parameters } from "../layers/layer.js";
 import { add, mul } from "../ops/binary.js";
 import { fill } from "../ops/fill.js";
-import { balanceOf, loadBalancingLoss, routerZLoss } from "../routing/balance.js";
+import { loadBalancingLoss, type BalanceOptions } from "../routing/balance.js";
+import { routerZLoss } from "../routing/router-losses.js";
+import { filledSlots } from "../routing/routings.js";
 import type { Routing } from "../routing/router.js";
 import { scope } from "../tensor/scope.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -17,10 +19,12 @@ import type { Schedule } from "./schedule.js";
 export interface TrainerOptions {
   readonly optimizer: Optimizer;
   readonly schedule: Schedule;
-  /** Weight of the load-balancing loss; 0 leaves it out. Never taken from a config in silence. */
-  readonly routerAuxLossCoef: number;
-  /** Weight of the router's z-loss; 0 unless given. */
-  readonly routerZLossCoef?: number;
+  /** Weight of the load-balancing loss, or its schedule; 0 leaves it out. Never taken from a config in silence. */
+  readonly routerAuxLossCoef: number | Schedule;
+  /** How that loss is taken; layers that differ in their number of experts need another reduction than "pooled". */
+  readonly balance?: Omit<BalanceOptions, "rowMask">;
+  /** Weight of the router's z-loss, or its schedule; 0 unless given. */
+  readonly routerZLossCoef?: number | Schedule;
   /** Largest global norm of the gradients; no clipping unless given. */
   readonly maxGradNorm?: number;
 }
@@ -75,7 +79,7 @@ export class Trainer {
     const step = optimizer.steps;
     const learningRate = schedule(step);
     const seen = scope((): never => {
-      const parts = batches.map((batch) => this.#differentiate(batch, batch.counted / counted));
+      const parts = batches.map((batch) => this.#differentiate(batch, batch.counted / counted, step));
       const grads = parts.map(({ grads }) => grads).reduce(sumOf);
       const gradNorm = globalNorm(grads);
       optimizer.advance(learningRate);
@@ -87,17 +91,18 @@ export class Trainer {
   }
 
   /** @param share of the step's targets: the weight of this batch */
-  #differentiate(batch: Batch, share: number): { value: Losses; grads: Map<string, Tensor> } {
-    const { routerAuxLossCoef, routerZLossCoef = 0 } = this.#options;
+  #differentiate(batch: Batch, share: number, step: number): { value: Losses; grads: Map<string, Tensor> } {
+    const { routerAuxLossCoef, balance, routerZLossCoef = 0 } = this.#options;
+    const [auxCoef, zCoef] = [at(step, routerAuxLossCoef), at(step, routerZLossCoef)];
     return valueAndGrad(this.#parameters, (): Losses => {
       const routings = new Map<number, Routing>();
       const crossEntropy = lossOf(this.model, batch, routings);
-      const aux = routings.size > 0 ? loadBalancingLoss(routings) : fill(crossEntropy.backend, [], NaN);
+      const aux = routings.size > 0 ? loadBalancingLoss(routings, balance) : fill(crossEntropy.backend, [], NaN);
       if (routings.size === 0) this.#warn();
       let total = crossEntropy;
-      if (routings.size > 0 && routerAuxLossCoef !== 0) total = add(total, mul(aux, routerAuxLossCoef));
-      if (routings.size > 0 && routerZLossCoef !== 0) total = add(total, mul(routerZLoss(routings), routerZLossCoef));
-      const loads = new Map(Array.from(routings, ([layer, routing]) => [layer, balanceOf(routing, undefined).chosen]));
+      if (routings.size > 0 && auxCoef !== 0) total = add(total, mul(aux, auxCoef));
+      if (routings.size > 0 && zCoef !== 0) total = add(total, mul(routerZLoss(routings), zCoef));
+      const loads = new Map(Array.from(routings, ([layer, routing]) => [layer, filledSlots(routing, undefined)]));
       return { loss: mul(total, share), crossEntropy, aux, loads };
     });
   }
@@ -111,6 +116,9 @@ export class Trainer {
     );
   }
 }
+
+const at = (step: number, coefficient: number | Schedule): number =>
+  typeof coefficient === "number" ? coefficient : coefficient(step);
 
 function sumOf(a: ReadonlyMap<string, Tensor>, b: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
   return new Map(

@@ -1,6 +1,7 @@
 // Attention against a loop in f64, and the ways to get it wrong, each of which must show.
 import {
-  Attention, attention, ConfigError, Rope, ShapeError, sequencePositions, tensor, weightsFrom, type AttentionOptions, type Backend, type Positions, type RopeOptions,
+  Attention, attention, ConfigError, DenseCache, Rope, ShapeError, sequencePositions, stepWithoutCache, tensor, weightsFrom, type AttentionOptions, type Backend,
+  type Positions, type RopeOptions, type Tensor,
 } from "qwen-blocks"; // prettier-ignore
 import { cpu } from "qwen-blocks/cpu";
 import fc from "fast-check";
@@ -24,12 +25,12 @@ const base: Options = {
   rope: { ropeType: "default", ropeTheta: 10 },
 };
 function weightsOf(
-  { hiddenSize: D, numAttentionHeads: H, numKeyValueHeads: Hkv, headDim: d }: Options,
+  { hiddenSize: D, numAttentionHeads: H, numKeyValueHeads: Hkv, headDim: d, outputGate = false }: Options,
   seed: number,
 ): AttentionWeights {
   // prettier-ignore
   return {
-    qkv: normals(seed, (H + 2 * Hkv) * d * D, 0.6),
+    qkv: normals(seed, ((outputGate ? 2 : 1) * H + 2 * Hkv) * d * D, 0.6),
     o: normals(seed + 1, D * H * d, 0.6),
     qNorm: normals(seed + 2, d).map((x) => 1 + x / 2),
     kNorm: normals(seed + 3, d).map((x) => 1 + x / 2),
@@ -70,11 +71,17 @@ describe("Attention", () => {
     window: fc.integer({ min: 0, max: 4 }),
     qkNorm: fc.boolean(),
     partial: fc.boolean(),
+    causal: fc.boolean(),
+    sinks: fc.constantFrom(0, 0, 1, 2),
+    softcap: fc.constantFrom(0, 0, 1.5),
+    outputGate: fc.boolean(),
+    /** Per token: padding (0), or a segment, global (negative) or not. */
+    marks: fc.array(fc.constantFrom(1, 1, 1, 2, -1, -2, 0), { minLength: 6, maxLength: 6 }),
     seed: fc.nat(1e6),
   });
-  test("is the formula: grouped heads, norms, partial RoPE, windows", async () => {
+  test("is the formula: grouped heads, norms, partial RoPE, windows, sinks, segments, global tokens, padding, soft-cap, gate", async () => {
     await fc.assert(
-      fc.asyncProperty(drawn, async ({ G, Hkv, d, T, window, qkNorm, partial, seed }) => {
+      fc.asyncProperty(drawn, async ({ G, Hkv, d, T, window, partial, marks, seed, ...drawn }) => {
         const rope: RopeOptions = {
           ropeType: "default",
           ropeTheta: 10,
@@ -86,10 +93,14 @@ describe("Attention", () => {
           numKeyValueHeads: Hkv,
           headDim: d,
           slidingWindow: window,
-          qkNorm,
           rope,
+          ...drawn,
         };
-        const [w, tokens] = [weightsOf(options, seed), text(seed + 7, T)];
+        const w = weightsOf(options, seed);
+        const tokens = text(seed + 7, T).map(({ x, position }, t) => {
+          if (marks[t] === 0) return { x, position: -1 };
+          return { x, position, segment: marks[t] < 0 ? ~-marks[t] : marks[t] };
+        });
         const [y] = await run(options, w, [tokens]);
         const bound = boundOf(tokens, w, options);
         const expected = attend(tokens, w, options).flat();
@@ -228,12 +239,34 @@ describe("Attention", () => {
     "an odd turned part": { rope: { ropeType: "default", ropeTheta: 10, partialRotaryFactor: 0.75 } },
     "a negative window": { slidingWindow: -1 },
     "half a window": { slidingWindow: 1.5 },
+    "sinks below 0": { sinks: -1 },
+    "half a sink": { sinks: 0.5 },
+    "a negative soft-cap": { softcap: -1 },
+    "a soft-cap without end": { softcap: Infinity },
   };
   test.each(Object.entries(bad))("refuses %s", (_, change) => {
-    const x = tensor(backend, normals(1, 12), [1, 2, 6]);
-    const use = (): unknown =>
-      blockOf({ ...base, ...change } as Options, weightsOf(base, 1)).forward(x, { positions: sequencePositions(1, 2) });
-    expect(use).toThrow(ConfigError);
+    expect(() => blockOf({ ...base, ...change } as Options, weightsOf(base, 1))).toThrow(ConfigError);
+  });
+
+  describe("bidirectional", () => {
+    const options = { ...base, causal: false };
+    const x = (): Tensor => tensor(backend, normals(1, 18), [1, 3, 6]);
+    const positions = sequencePositions(1, 3);
+
+    test("a step made for it serves it, and causal layers too", async () => {
+      const [open, closed] = [blockOf(options, weightsOf(base, 1)), blockOf(base, weightsOf(base, 1))];
+      const step = stepWithoutCache(backend, positions, false);
+      for (const block of [open, closed])
+        expect(await numbers(block.forward(x(), { step }))).toEqual(await numbers(block.forward(x(), { positions })));
+      expect(await numbers(open.forward(x(), { step }))).not.toEqual(await numbers(closed.forward(x(), { step })));
+    });
+
+    test("causal steps are refused, those of a cache among them", () => {
+      const block = blockOf(options, weightsOf(base, 1));
+      const cache = new DenseCache(backend, { numHiddenLayers: 1, numKeyValueHeads: 2, headDim: 4, maxLength: 8 });
+      expect(() => block.forward(x(), { step: stepWithoutCache(backend, positions) })).toThrow(ConfigError);
+      expect(() => block.forward(x(), { step: cache.begin(positions), cache })).toThrow("use no cache");
+    });
   });
 
   test("positions for other tokens are refused", () => {

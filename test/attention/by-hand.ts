@@ -1,9 +1,10 @@
-// Qwen3's attention for one text, token by token and head by head in f64: projections, norm of each head, RoPE, softmax, output projection.
+// Qwen3's attention for one text, token by token and head by head in f64: projections, norm of each head, RoPE, mask, softmax, gate, output
+// projection.
 import { ropeFrequencies, type AttentionOptions, type RopeOptions } from "qwen-blocks";
 import { u } from "../tensor/numbers.js";
 
 export interface AttentionWeights {
-  /** [(H + 2 Hkv) d, D] */
+  /** [(H + 2 Hkv) d, D]; with an output gate each head of q has its gate behind it. */
   readonly qkv: readonly number[];
   /** [D, H d] */
   readonly o: readonly number[];
@@ -56,6 +57,23 @@ function axisOf(pair: number, { mropeSection, mropeInterleaved }: RopeOptions): 
   return mropeInterleaved ? (Math.floor(pair / 3) < mropeSection[pair % 3] ? pair % 3 : 0) : inRow;
 }
 
+/** Whether the mask lets the query see the key. */
+export function sees(
+  query: Place,
+  key: Place,
+  { causal = true, slidingWindow: W = 0, sinks = 0 }: Mask,
+  shift = 0,
+): boolean {
+  const [from, to] = [query.segment ?? 0, key.segment ?? 0];
+  const [global, text] = [from < 0 || to < 0, from < 0 ? ~from : from];
+  if (query.position < 0 || key.position < 0 || text !== (to < 0 ? ~to : to)) return false;
+  const distance = query.position - key.position;
+  if (causal && distance < -shift) return false;
+  return W === 0 || global || key.position < sinks || (causal ? distance < W : Math.abs(distance) <= W);
+}
+type Place = Pick<Token, "position" | "segment">;
+type Mask = Pick<AttentionOptions, "causal" | "slidingWindow" | "sinks">;
+
 /** The outputs of all tokens of one batch row; padding (position -1) gives zeros. */
 export function attend(
   tokens: readonly Token[],
@@ -63,7 +81,8 @@ export function attend(
   options: Options,
   variant: Variant = {},
 ): number[][] {
-  const { numAttentionHeads: H, numKeyValueHeads: Hkv, headDim: d, rmsNormEps: eps, slidingWindow: W = 0 } = options;
+  const { numAttentionHeads: H, numKeyValueHeads: Hkv, headDim: d, rmsNormEps: eps, softcap: cap = 0 } = options;
+  const rows = options.outputGate ? 2 : 1;
   const norm = (head: readonly number[], weight: readonly number[]): number[] => {
     if (!options.qkNorm) return [...head];
     const r = 1 / Math.sqrt(dot(head, head) / d + eps);
@@ -77,24 +96,24 @@ export function attend(
     return {
       position,
       segment,
-      q: Array.from({ length: H }, (_, h) => ready(h, w.qNorm)),
-      k: Array.from({ length: Hkv }, (_, h) => ready(H + h, w.kNorm)),
-      v: Array.from({ length: Hkv }, (_, h) => head(H + Hkv + h)),
+      q: Array.from({ length: H }, (_, h) => ready(rows * h, w.qNorm)),
+      gate: (h: number): number[] => head(2 * h + 1).map((value) => 1 / (1 + Math.exp(-value))),
+      k: Array.from({ length: Hkv }, (_, h) => ready(rows * H + h, w.kNorm)),
+      v: Array.from({ length: Hkv }, (_, h) => head(rows * H + Hkv + h)),
     };
   });
   return prepared.map((query) => {
     if (query.position < 0) return Array<number>(options.hiddenSize).fill(0);
-    const seen = prepared.filter(
-      ({ position, segment }) =>
-        position >= 0 && segment === query.segment && position <= query.position + (variant.shift ?? 0) &&
-        (W === 0 || query.position - position < W),
-    ); // prettier-ignore
+    const seen = prepared.filter((key) => sees(query, key, options, variant.shift));
     const heads = query.q.flatMap((q, h) => {
       const kv = variant.tiled ? h % Hkv : Math.floor((h * Hkv) / H);
-      const scores = seen.map(({ k }) => Math.exp(dot(q, k[kv]) / Math.sqrt(d)));
+      const bent = (score: number): number => (cap > 0 ? cap * Math.tanh(score / cap) : score);
+      const scores = seen.map(({ k }) => Math.exp(bent(dot(q, k[kv]) / Math.sqrt(d))));
       const total = scores.reduce((a, b) => a + b, 0);
-      return Array.from({ length: d }, (_, i) =>
-        seen.reduce((sum, { v }, s) => sum + (scores[s] / total) * v[kv][i], 0),
+      const gate = options.outputGate ? query.gate(h) : undefined;
+      return Array.from(
+        { length: d },
+        (_, i) => (gate?.[i] ?? 1) * seen.reduce((sum, { v }, s) => sum + (scores[s] / total) * v[kv][i], 0),
       );
     });
     return apply(w.o, heads);
@@ -104,17 +123,21 @@ export function attend(
 /**
  * How far f32 may be from {@link attend}. v is rounded once, q and k 5 times (product, norm, turn), scores once more, so a score is off by
  * 12 u |q||k| / sqrt d and each weight by twice that, relative; the weighted sum and the output product round 4 times more. All are relative
- * to |o| |v|, the sizes that are summed.
+ * to |o| |v|, the sizes that are summed. A soft-cap rounds a score 6 times more and bends no error up. A gate is off by a quarter of its own
+ * error, of D products, and by 4 roundings.
  */
 export function boundOf(tokens: readonly Token[], w: AttentionWeights, options: Options): number {
   const { numAttentionHeads: H, numKeyValueHeads: Hkv, headDim: d, hiddenSize: D } = options;
+  const queryRows = (options.outputGate ? 2 : 1) * H;
   const absolute = (m: readonly number[]): number[] => m.map(Math.abs);
   const projected = tokens.map(({ x }) => apply(absolute(w.qkv), absolute(x)));
   const largest = (from: number, to: number): number =>
     Math.max(...projected.flatMap((all) => all.slice(from * d, to * d)));
   const head = (from: number, to: number, weight: readonly number[]): number =>
     options.qkNorm ? Math.sqrt(d) * Math.max(...absolute(weight)) : Math.sqrt(d) * largest(from, to);
-  const score = (head(0, H, w.qNorm) * head(H, H + Hkv, w.kNorm)) / Math.sqrt(d);
+  const score = (head(0, queryRows, w.qNorm) * head(queryRows, queryRows + Hkv, w.kNorm)) / Math.sqrt(d);
   const row = Math.max(...Array.from({ length: D }, (_, i) => w.o.slice(i * H * d, (i + 1) * H * d).reduce((a, b) => a + Math.abs(b), 0))); // prettier-ignore
-  return (24 * score + 8) * u * row * largest(H + Hkv, H + 2 * Hkv);
+  const gate = options.outputGate ? (D / 4) * largest(0, queryRows) + 4 : 0;
+  const steps = (options.softcap ? 36 : 24) * score + 8 + gate;
+  return steps * u * row * largest(queryRows + Hkv, queryRows + 2 * Hkv);
 }

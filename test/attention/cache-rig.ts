@@ -1,5 +1,8 @@
 // An attention block with a cache in which a token is a number, so that texts can be drawn and compared with texts recomputed.
-import { Attention, DenseCache, randomWeights, scope, tensor, type Backend, type Positions } from "qwen-blocks";
+import {
+  Attention, attention, DenseCache, PagedCache, randomWeights, RingCache, scope, tensor, type Backend, type KVCache, type PagedCacheOptions,
+  type Positions, type RingCacheOptions,
+} from "qwen-blocks"; // prettier-ignore
 import { expectWithin, normals, numbers, u } from "../tensor/numbers.js";
 
 const D = 6;
@@ -15,8 +18,10 @@ export class CacheRig {
   readonly backend: Backend;
   readonly #block: Attention;
 
-  constructor(backend: Backend) {
+  /** @param seen how far the block looks back: a window, 0 for all, and the first positions */
+  constructor(backend: Backend, seen: { readonly window?: number; readonly sinks?: number } = {}) {
     this.backend = backend;
+    const { window = 0, sinks = 0 } = seen;
     this.#block = new Attention(randomWeights(backend, 1, { initializerRange: 0.5 }), {
       hiddenSize: D,
       numAttentionHeads: 2,
@@ -25,6 +30,8 @@ export class CacheRig {
       qkNorm: true,
       rmsNormEps: 1e-6,
       rope: { ropeType: "default", ropeTheta: 10 },
+      slidingWindow: window,
+      attention: (q, k, v, queries, keys, attrs) => attention(q, k, v, queries, keys, { ...attrs, sinks }),
     });
     this.#block.rope.table(1);
   }
@@ -33,8 +40,16 @@ export class CacheRig {
     return new DenseCache(this.backend, { ...shape, maxLength: 64, ...options });
   }
 
+  ring(options: Partial<RingCacheOptions> & { readonly window: number }): RingCache {
+    return new RingCache(this.backend, { ...shape, maxLength: 10_000, ...options });
+  }
+
+  paged(options: Partial<PagedCacheOptions> = {}): PagedCache {
+    return new PagedCache(this.backend, { ...shape, maxLength: 64, pageSize: 4, ...options });
+  }
+
   /** Runs rows of cells through the block, outputs by row and token; with a cache they go on where it ends. */
-  async feed(cells: readonly (readonly Cell[])[], cache?: DenseCache): Promise<number[][][]> {
+  async feed(cells: readonly (readonly Cell[])[], cache?: KVCache): Promise<number[][][]> {
     const [B, T] = [cells.length, cells[0].length];
     const position = new Int32Array(B * T).fill(-1);
     cells.forEach((row, b) => {

@@ -74,3 +74,14 @@ test.each(Object.entries(changes))("another step after %s", async (_, change) =>
     free(next);
   });
 });
+
+test("after a selection the table shows nothing of the rows before", async () => {
+  using cache = make(2);
+  free(cache.begin(at([0, 1, 2], [0, -1, -1])));
+  cache.select([1, 1]);
+  const step = cache.begin(at([1], [-1]));
+  const lines = await numbers(step.keys);
+  const shown = lines.flatMap((x, i) => (i % 3 === 0 && x >= 0 ? [i / 3] : []));
+  expect(shown).toEqual([0, 1, 4]);
+  free(step);
+});

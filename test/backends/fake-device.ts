@@ -5,7 +5,9 @@ export interface FakeDevice {
   /** Calls that matter, in order: "write 3", "submit a b", "destroy 3", with the labels and numbers of what they concern. */
   readonly log: string[];
   /** What the next error scope of this kind finds. */
-  readonly errors: { validation: string[]; "out-of-memory": string[] };
+  readonly errors: Record<GPUErrorFilter, string[]>;
+  /** What the compiler finds in every shader. */
+  readonly messages: { type: string; lineNum: number; linePos: number; message: string }[];
   lose(message: string): void;
 }
 
@@ -16,8 +18,9 @@ interface FakeBuffer {
 
 export function fakeDevice(): FakeDevice {
   const log: string[] = [];
-  const errors: FakeDevice["errors"] = { validation: [], "out-of-memory": [] };
-  const scopes: ("validation" | "out-of-memory")[] = [];
+  const errors: FakeDevice["errors"] = { validation: [], internal: [], "out-of-memory": [] };
+  const messages = [{ type: "error", lineNum: 2, linePos: 7, message: "no such type" }];
+  const scopes: GPUErrorFilter[] = [];
   let buffers = 0;
   let lose: (info: unknown) => void = () => undefined;
   const lost = new Promise((resolve) => (lose = resolve));
@@ -54,13 +57,11 @@ export function fakeDevice(): FakeDevice {
     createPipelineLayout: () => ({}),
     createBindGroup: () => ({}),
     createShaderModule: () => ({
-      getCompilationInfo: async () => ({
-        messages: [{ type: "error", lineNum: 2, linePos: 7, message: "no such type" }],
-      }),
+      getCompilationInfo: async () => ({ messages }),
     }),
     createComputePipeline: ({ label }: { label: string }) => ({ label }),
     createCommandEncoder: encoder,
-    pushErrorScope: (kind: "validation" | "out-of-memory") => scopes.push(kind),
+    pushErrorScope: (kind: GPUErrorFilter) => scopes.push(kind),
     popErrorScope: async () => {
       const message = errors[scopes.pop() ?? "validation"].shift();
       return message === undefined ? null : { message };
@@ -75,6 +76,7 @@ export function fakeDevice(): FakeDevice {
     device: device as unknown as GPUDevice,
     log,
     errors,
+    messages,
     lose: (message) => lose({ reason: "unknown", message }),
   };
 }

@@ -1,10 +1,11 @@
 // How the webgpu backend hands work over: the order of batches, host writes and destructions, and whom a late error reaches.
 import { OutOfMemoryError } from "qwen-blocks";
-import { beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
+import type { Dispatch } from "../../src/backends/webgpu/dispatch.js";
 import { BindGroups, Engine } from "../../src/backends/webgpu/engine.js";
 import { GpuMemory, type GpuStorage } from "../../src/backends/webgpu/memory.js";
 import { Pipelines } from "../../src/backends/webgpu/pipelines.js";
-import { BATCH, Queue } from "../../src/backends/webgpu/queue.js";
+import { BATCH, Queue, REPLAY_BATCH } from "../../src/backends/webgpu/queue.js";
 import type { Shader } from "../../src/backends/webgpu/shader.js";
 import type { View } from "../../src/core/view.js";
 import { fakeDevice, type FakeDevice } from "./fake-device.js";
@@ -34,7 +35,7 @@ beforeEach(async () => {
     pipelines,
     groups,
     limits: { window: 1 << 20, groupsPerDimension: 65535 },
-    abilities: { subgroups: false, packedDot: false },
+    abilities: { subgroups: false, packedDot: false, emulated: false },
     sink: {
       slot: (compiled) => queue.slot(compiled),
       push: (dispatch) => queue.push(dispatch),
@@ -126,6 +127,17 @@ describe("batches", () => {
     expect(log()).toEqual(["submit first"]);
   });
 
+  test("long recordings go in batches whose times fit a query set", () => {
+    const recorded: Dispatch[] = [];
+    const note = vi.spyOn(queue, "push").mockImplementation((dispatch) => void recorded.push(dispatch));
+    run(first, storage(), storage());
+    note.mockRestore();
+    const sizes: number[] = [];
+    queue.watch = (_, { length }) => void sizes.push(length);
+    queue.pushAll(Array<Dispatch>(2 * REPLAY_BATCH + 1).fill(recorded[0]));
+    expect(sizes).toEqual([REPLAY_BATCH, REPLAY_BATCH, 1]);
+  });
+
   test("freed buffers come back, the oldest first", () => {
     const [x, y] = [storage(), storage()];
     const ids = [x.chunk.id, y.chunk.id];
@@ -157,6 +169,16 @@ describe("late errors", () => {
     run(shader("broken"), x, y);
     await expect(read(y)).rejects.toThrow(
       /broken: the shader broken must compile[\s\S]*error at 2:7: no such type[\s\S]*\n +2 {2}struct Params/,
+    );
+  });
+
+  test("of a shader that only the driver refuses show what the device says", async () => {
+    const [x, y] = [storage(), storage()];
+    fake.messages.length = 0;
+    fake.errors.internal.push("the driver's compiler gave up");
+    run(shader("heavy"), x, y);
+    await expect(read(y)).rejects.toThrow(
+      /heavy: the shader heavy must compile[\s\S]*\nthe driver's compiler gave up\n +1 /,
     );
   });
 

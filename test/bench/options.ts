@@ -29,6 +29,7 @@ export interface BenchOptions {
   readonly scaling: boolean;
   readonly replay: boolean;
   readonly packed: boolean;
+  readonly caches: boolean;
   /** Ops one by one, on a GPU. */
   readonly ops: boolean;
   /** Of their operands; by the adapter unless given. */
@@ -48,7 +49,8 @@ export const usage = `Measures tokens per second and kernel calls per token.
   --build BUILD   of the wasm backend: ${builds.join(" or ")}; needs --backend wasm
   --model MODEL   a preset (toy unless given), a name under test/bench/models, a folder with a checkpoint, or a GGUF file
   --scale S       the preset at S times its widths and depth, with random weights
-  --tokens N      in the prompt, in the cache while decoding, in a row of a training step; 128 unless given, 512 with --llama
+  --tokens N      in the prompt, in the cache while decoding, in a row of a training step; 128 unless given, 512 with --llama,
+                  4096 with --caches
   --batch N       rows of a training step; 1 unless given
   --runs N        of which the median is shown; 5 unless given
   --only PHASE    ${phases.join(", ")}; may be repeated, all unless given
@@ -67,6 +69,7 @@ Comparisons, in place of the phases; each side runs in turn, and the ratio of ea
   --size SIZE     of the operands of --ops and --gpu-peers: ${Object.keys(opSizes).join(" or ")}; by the adapter unless given
   --gpu-peers DIR ops on the webgpu backend against onnxruntime-web and jax-js in DIR, in one page of Chromium
   --packed        decoding with bf16, q8_0 and q4_0 weights, and the time to the first token behind long prompts
+  --caches        memory and speed of each kind of cache by its packing, and of a window behind 100,000 tokens
   --rounds N      7 unless given
 
   --json          for programs
@@ -77,14 +80,14 @@ export function readOptions(args: readonly string[]): BenchOptions | "help" {
   const { help, backend, threads, build, model, scale, tokens, batch, runs, rounds, only, product, ...rest } =
     parse(args);
   if (help) return "help";
-  const { profile, peers, llama, python, scaling, replay, packed, ops, size, json } = rest;
+  const { profile, peers, llama, python, scaling, replay, packed, caches, ops, size, json } = rest;
   const gpuPeers = rest["gpu-peers"];
   if ((threads !== undefined || build !== undefined) && backend !== "wasm")
     throw new ConfigError(`--threads, --build: need --backend wasm, got ${backend ?? "none"}`);
   const modes = [peers, gpuPeers, llama, python].map((mode) => mode !== undefined);
-  if ([...modes, scaling, replay, packed, ops].filter(Boolean).length > 1)
+  if ([...modes, scaling, replay, packed, caches, ops].filter(Boolean).length > 1)
     throw new ConfigError(
-      "--peers, --gpu-peers, --llama, --python, --scaling, --replay, --packed, --ops: must be given one at a time, got several",
+      "--peers, --gpu-peers, --llama, --python, --scaling, --replay, --packed, --caches, --ops: must be given one at a time, got several",
     );
   return {
     backend: {
@@ -94,7 +97,7 @@ export function readOptions(args: readonly string[]): BenchOptions | "help" {
     },
     ...(model !== undefined && { model }),
     scale: positive("--scale", scale, false),
-    tokens: positive("--tokens", tokens ?? (llama === undefined ? "128" : "512"), true),
+    tokens: positive("--tokens", tokens ?? (caches ? "4096" : llama === undefined ? "128" : "512"), true),
     batch: positive("--batch", batch, true),
     runs: positive("--runs", runs, true),
     rounds: positive("--rounds", rounds, true),
@@ -107,6 +110,7 @@ export function readOptions(args: readonly string[]): BenchOptions | "help" {
     scaling,
     replay,
     packed,
+    caches,
     ops,
     ...(size !== undefined && { size: sizeOf(size) }),
     ...(gpuPeers !== undefined && { gpuPeers }),
@@ -136,6 +140,7 @@ function parse(args: readonly string[]) {
         scaling: { type: "boolean", default: false },
         replay: { type: "boolean", default: false },
         packed: { type: "boolean", default: false },
+        caches: { type: "boolean", default: false },
         ops: { type: "boolean", default: false },
         size: { type: "string" },
         "gpu-peers": { type: "string" },

@@ -21,6 +21,10 @@ const promises: Readonly<Record<string, readonly RegExp[]>> = {
     /alone: bf16\[8,64\]/,
   ],
   "05-your-own-router.ts": [/threshold 0: 4\.00 experts per token/, /threshold 0\.2: [12]\.\d\d experts per token/],
+  "07-attention-window.ts": [
+    /window of 8 and global tokens: KL 0\.0\d+ nats, top-1 (9[89]\.\d|100\.0) %/,
+    /window of 8 alone: KL 0\.\d+ nats, top-1 9\d\.\d %, of answers [4-7]\d\.\d %/,
+  ],
 };
 
 test("every example is listed here", () => {

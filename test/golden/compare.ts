@@ -10,8 +10,11 @@ export interface Verdict {
   readonly allowed: number;
 }
 
+/** What is judged: the expected numbers, and which tokens of the stages are no padding. */
+export type Judged = Pick<Fixture, "expected" | "attentionMask">;
+
 /** One verdict per tensor, in the folder's order; the first that did not pass names the first wrong stage. */
-export function compare(fixture: Fixture, computed: Computed): readonly Verdict[] {
+export function compare(fixture: Judged, computed: Computed): readonly Verdict[] {
   return fixture.expected.map((expected) => judge(expected, computed.get(expected.name), fixture));
 }
 
@@ -19,7 +22,7 @@ export function compare(fixture: Fixture, computed: Computed): readonly Verdict[
 function judge(
   { name, distance, shape, values }: Expected,
   found: ArrayLike<number> | undefined,
-  fixture: Fixture,
+  fixture: Judged,
 ): Verdict {
   const counts = rowsThatCount(name, shape, fixture);
   let largest = 0;
@@ -41,7 +44,7 @@ function judge(
 function rowsThatCount(
   name: string,
   shape: readonly number[],
-  { attentionMask }: Fixture,
+  { attentionMask }: Judged,
 ): (element: number) => boolean {
   if (!name.startsWith("stage.")) return () => true;
   const width = shape.slice(2).reduce((size, extent) => size * extent, 1);

@@ -19,6 +19,24 @@ export async function openInNode(options: WebGpuOptions = {}): Promise<WebGpuBac
   return webgpu({ gpu: await dawn(), ...options });
 }
 
+/** The same, whose adapter does not say that it is emulated: then kernels are those of real GPUs. */
+export async function asHardware(): Promise<GPU> {
+  const gpu = await dawn();
+  const adapterOf = async (options?: GPURequestAdapterOptions): Promise<GPUAdapter | null> => {
+    const adapter = await gpu.requestAdapter(options);
+    if (adapter === null) return null;
+    const { features, limits } = adapter;
+    const info = { ...adapter.info, isFallbackAdapter: false };
+    const requestDevice = (descriptor?: GPUDeviceDescriptor): Promise<GPUDevice> => adapter.requestDevice(descriptor);
+    return { features, limits, info, requestDevice } as GPUAdapter;
+  };
+  return {
+    requestAdapter: adapterOf,
+    getPreferredCanvasFormat: () => gpu.getPreferredCanvasFormat(),
+    wgslLanguageFeatures: gpu.wgslLanguageFeatures,
+  } as GPU;
+}
+
 /** A device as a caller of the library would bring one, with what WebGPU promises everywhere. */
 export async function plainDevice(): Promise<GPUDevice> {
   const adapter = await (await dawn()).requestAdapter();

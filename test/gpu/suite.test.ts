@@ -1,12 +1,13 @@
-// The exported suite on the webgpu backend in Node: with all optional features, and with none of them, as most of WebGPU has it.
+// The exported suite on the webgpu backend in Node: with all optional features, and with none of them, as most of WebGPU has it. There the
+// kernels are those of real GPUs, while an emulated adapter may have some of its own.
 import { conformanceCases } from "qwen-blocks/testing";
 import type { WebGpuOptions } from "qwen-blocks/webgpu";
 import { afterAll, describe, expect, inject, test } from "vitest";
-import { openInNode } from "./dawn.js";
+import { asHardware, openInNode } from "./dawn.js";
 
 const settings: readonly (WebGpuOptions & { readonly name: string })[] = [
   { name: "all features" },
-  { name: "no optional feature", features: [] },
+  { name: "no optional feature", features: [], gpu: await asHardware() },
 ];
 
 for (const { name, ...options } of settings) {

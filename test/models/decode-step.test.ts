@@ -229,6 +229,8 @@ describe("errors and memory", () => {
       truncateTo: (length, row) => inner.truncateTo(length, row),
       removeLast: (count, row) => inner.removeLast(count, row),
       select: (rows) => inner.select(rows),
+      save: () => inner.save(),
+      load: (saved) => inner.load(saved),
       dispose: () => inner.dispose(),
       [Symbol.dispose]: () => inner.dispose(),
     };

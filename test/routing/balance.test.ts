@@ -1,6 +1,6 @@
-// The load-balancing loss as transformers computes it, and its gradient in closed form; the z-loss; what must not count.
+// The load-balancing loss as transformers computes it, and its gradient in closed form; per sequence and over sigmoids as DeepSeek-V3 has it; what must not count.
 import {
-  ConfigError, loadBalancingLoss, routerZLoss, ShapeError, tensor, TopKRouter, valueAndGrad, type BalanceOptions, type Backend,
+  CapacityRouter, ConfigError, loadBalancingLoss, routerZLoss, ShapeError, SigmoidRouter, tensor, TopKRouter, valueAndGrad, type BalanceOptions, type Backend,
   type Routing, type Tensor,
 } from "qwen-blocks"; // prettier-ignore
 import { cpu } from "qwen-blocks/cpu";
@@ -92,6 +92,74 @@ describe("loadBalancingLoss", () => {
         expectWithin([each], [perLayer], [near(perLayer)]);
       }),
     );
+  });
+
+  test("per sequence it is the mean over batch rows, of which those of padding alone do not count", async () => {
+    const drawn = fc.record({ B: fc.integer({ min: 1, max: 3 }), T: fc.integer({ min: 1, max: 4 }), E: fc.integer({ min: 2, max: 5 }), seed: fc.nat(), masks: fc.boolean() }); // prettier-ignore
+    await fc.assert(
+      fc.asyncProperty(drawn, async ({ B, T, E, seed, masks }) => {
+        const layers = [rowsOf(seed, B * T, E), rowsOf(seed + 1, B * T, E)];
+        const router = new TopKRouter({ numExpertsPerTok: 2, normTopkProb: true });
+        const routings = layers.map((rows) => router.route(tensor(backend, rows.flat(), [B, T, E])));
+        const m = normals(seed + 2, B * T).map((z, r) => Number(!masks || (z > 0 && r >= T))); // the first has none
+        const options = masks ? { rowMask: mask(backend, m, [B, T]) } : {};
+        const ofLayer = (rows: readonly Row[]): number => {
+          const sequences = Array.from({ length: B }, (_, b) =>
+            rows.filter((__, r) => Math.floor(r / T) === b && m[r]),
+          );
+          const losses = sequences.filter(({ length }) => length > 0).map((counted) => byHand(counted, 2));
+          return losses.reduce((a, b) => a + b, 0) / Math.max(losses.length, 1);
+        };
+        const expected = (ofLayer(layers[0]) + ofLayer(layers[1])) / 2;
+        const found = await value(loadBalancingLoss(routings, { ...options, reduction: "perSequence" }));
+        expectWithin([found], [expected], [2 * near(expected)]);
+      }),
+    );
+  });
+
+  test("over sigmoids P is their share of the row's sum, and the gradient follows it", async () => {
+    const rows = rowsOf(4, 3, 4);
+    const router = new SigmoidRouter({ numExpertsPerTok: 2, normTopkProb: true });
+    const share = (row: Row): number[] => {
+      const scores = row.map((z) => 1 / (1 + Math.exp(-z)));
+      return scores.map((s) => s / scores.reduce((a, b) => a + b));
+    };
+    const lossOf = (given: readonly Row[]): number => {
+      const { f } = shares(rows, 2);
+      const P = f.map((_, i) => given.reduce((sum, row) => sum + share(row)[i], 0) / given.length);
+      return 4 * f.reduce((sum, x, i) => sum + x * P[i], 0);
+    };
+    const logits = tensor(backend, rows.flat(), [1, 3, 4]);
+    const { value: loss, grads } = valueAndGrad(new Map([["z", logits]]), () =>
+      loadBalancingLoss([router.route(logits)], { score: "sigmoid" }),
+    );
+    expectWithin([await value(loss)], [lossOf(rows)], [2 * near(lossOf(rows))]);
+    const step = 1e-4;
+    const slopes = rows.flatMap((row, r) =>
+      row.map((_, i) => {
+        const moved = (by: number): Row[] => rows.map((one, q) => one.map((z, j) => (q === r && i === j ? z + by : z)));
+        return (lossOf(moved(step)) - lossOf(moved(-step))) / (2 * step);
+      }),
+    );
+    // The slope's third derivative leaves 1e-8, the gradient's roundings of numbers up to E k less.
+    expectWithin(await numbers(grads.get("z") as Tensor), slopes, slopes.map(() => 40 * u)); // prettier-ignore
+  });
+
+  test("refuses other reductions and scores; no batch rows are balanced", async () => {
+    const routings = routingsOf([rowsOf(1, 3, 4)], 2);
+    for (const options of [{ reduction: "sum" }, { score: "uniform" }]) {
+      expect(() => loadBalancingLoss(routings, options as BalanceOptions)).toThrow(ConfigError);
+    }
+    const none = new TopKRouter({ numExpertsPerTok: 2, normTopkProb: true });
+    for (const shape of [
+      [0, 3, 4],
+      [2, 0, 4],
+    ]) {
+      // prettier-ignore
+      for (const reduction of ["pooled", "perLayer", "perSequence"] as const) {
+        expect(await value(loadBalancingLoss([none.route(tensor(backend, [], shape))], { reduction }))).toBe(0);
+      }
+    }
   });
 
   test("pooling hides opposite imbalances of two layers, per layer shows them", async () => {
@@ -191,11 +259,19 @@ describe("loadBalancingLoss", () => {
     const list = await value(loadBalancingLoss(routings));
     expect(await value(loadBalancingLoss(new Map([[1, routings[0]], [5, routings[1]]])))).toBe(list); // prettier-ignore
     expect(await value(loadBalancingLoss(new Set(routings)))).toBe(list);
-    expect(await value(routerZLoss(new Map([[0, routings[0]]])))).toBe(await value(routerZLoss([routings[0]])));
     // Two rows, k = 2, the second slot of one row empty: f = (1, 1/2), P = 1/2 each.
     const logits = tensor(backend, [0, 0, 0, 0], [1, 2, 2]);
     const experts = ints(backend, [0, 1, 0, -1], [1, 2, 2]);
     expect(await value(loadBalancingLoss([{ logits, weights: logits, experts, dropped: undefined }]))).toBe(1.5);
+  });
+
+  test("what a capacity dropped was chosen nevertheless", async () => {
+    const router = new TopKRouter({ numExpertsPerTok: 2, normTopkProb: true });
+    const logits = tensor(backend, rowsOf(4, 6, 4).flat(), [1, 6, 4]);
+    const capped = new CapacityRouter(router, { capacityFactor: 0.3 }).route(logits);
+    expect((await capped.dropped?.data())?.some((count) => count > 0)).toBe(true);
+    const expected = await value(loadBalancingLoss([router.route(logits)]));
+    expect(await value(loadBalancingLoss([capped]))).toBe(expected);
   });
 
   test("a mask of other rows is refused by length, not reused", () => {
@@ -204,35 +280,14 @@ describe("loadBalancingLoss", () => {
       // prettier-ignore
       const rowMask = mask(backend, Array(shape.reduce((a, b) => a * b)).fill(1) as number[], shape);
       expect(() => loadBalancingLoss(routings, { rowMask })).toThrow(ShapeError);
-      expect(() => routerZLoss(routings, { rowMask })).toThrow(/\[1,3\]/);
+      expect(() => loadBalancingLoss(routings, { rowMask })).toThrow(/\[1,3\]/);
     }
   });
 
   test("without a routing, or with layers of unlike size, it says so", () => {
     expect(() => loadBalancingLoss(new Map())).toThrow(ConfigError);
-    expect(() => routerZLoss([])).toThrow(ConfigError);
     const unlike = [...routingsOf([rowsOf(1, 3, 4)], 2), ...routingsOf([rowsOf(1, 3, 5)], 2)];
     expect(() => loadBalancingLoss(unlike)).toThrow(ShapeError);
     expect(loadBalancingLoss(unlike, { reduction: "perLayer" }).shape).toEqual([]);
-  });
-});
-
-test("where no row counts, every router loss is 0", async () => {
-  const routings = routingsOf([rowsOf(1, 3, 4)], 2);
-  const rowMask = mask(backend, [0, 0, 0], [1, 3]);
-  expect(await value(loadBalancingLoss(routings, { rowMask }))).toBe(0);
-  expect(await value(routerZLoss(routings, { rowMask }))).toBe(0);
-});
-
-describe("routerZLoss", () => {
-  test("is the mean over counted rows of all layers of logsumexp^2", async () => {
-    const layers = [rowsOf(1, 3, 4), rowsOf(2, 3, 4), [[80, 80, 80, 80], [-90, -91, -90, -93], [0, 0, 0, 0]]]; // prettier-ignore
-    const squares = layers.flat().map((row) => {
-      const peak = Math.max(...row);
-      return (peak + Math.log(row.reduce((sum, z) => sum + Math.exp(z - peak), 0))) ** 2;
-    });
-    const expected = squares.reduce((a, b) => a + b) / squares.length;
-    // Terms >= 0; logsumexp rounds 4 times, twice that squared, and the sum and the quotient: 12.
-    expectWithin([await value(routerZLoss(routingsOf(layers, 2)))], [expected], [12 * u * expected]);
   });
 });

@@ -45,6 +45,18 @@ describe("routingStatistics", () => {
     expectWithin([found.entropy], [Math.log(4)], [4 * u]);
   });
 
+  test("share of experts activated, share dropped, and what was wanted", async () => {
+    const logits = tensor(backend, Array<number>(16).fill(0), [2, 2, 4]);
+    // 6 slots kept: 3 2 1 0; 2 dropped, both of expert 0.
+    const experts = ints(backend, [0, 1, 0, -1, 1, 0, -1, 2], [2, 2, 2]);
+    const dropped = ints(backend, [2, 0, 0, 0]);
+    const found = await routingStatistics({ logits, weights: logits, experts, dropped });
+    expect([found.activated, found.droppedShare, found.maxOverMean, found.peakDemand]).toEqual([6 / 16, 2 / 8, 2, 2.5]);
+    const nothing = await routingStatistics({ logits, weights: logits, experts: ints(backend, Array<number>(8).fill(-1), [2, 2, 2]), dropped: undefined }); // prettier-ignore
+    expect([nothing.activated, nothing.droppedShare, nothing.maxOverMean, nothing.peakDemand]).toEqual([0, 0, 0, 0]);
+    expect([...nothing.load]).toEqual([0, 0, 0, 0]);
+  });
+
   test("frees what it read, and refuses a mask of another shape", async () => {
     const drawn = routing(2);
     await expectNoLeak(backend, () => routingStatistics(drawn));

@@ -26,6 +26,7 @@ import {
   AdamW,
   cosineSchedule,
   globalNorm,
+  linearSchedule,
   ignoredTarget,
   nextTokenLoss,
   sampleBatch,
@@ -33,6 +34,7 @@ import {
   train,
   Trainer,
   type Batch,
+  type TrainerOptions,
 } from "qwen-blocks/train";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 
@@ -131,6 +133,36 @@ describe("Trainer", () => {
     const { gradNorm } = await new Trainer(model, options).step([full, sparse]);
     // Sums of two times 36 terms in another order.
     expect(Math.abs(gradNorm - expected)).toBeLessThan(144 * expected * 2 ** -23);
+  });
+
+  test("a router loss's weight may be a schedule", async () => {
+    const batch = sampleBatch(text, shape, new Random(2));
+    const norms = async (options: Partial<TrainerOptions>): Promise<number[]> => {
+      const { model, optimizer } = setUp();
+      const still = { optimizer, schedule: () => 0, routerAuxLossCoef: 0, ...options };
+      const trainer = new Trainer(model, still);
+      return [(await trainer.step([batch])).gradNorm, (await trainer.step([batch])).gradNorm];
+    };
+    // Falls from 0.5 to 0 in one step; nothing moves, so the second step's gradient is that without the loss.
+    const decay = linearSchedule({ peak: 0.5, warmupSteps: 0, totalSteps: 1 });
+    const [[without], [aux], [z]] = [await norms({}), await norms({ routerAuxLossCoef: 0.5 }), await norms({ routerZLossCoef: 0.5 })]; // prettier-ignore
+    expect(await norms({ routerAuxLossCoef: decay })).toEqual([aux, without]);
+    expect(await norms({ routerZLossCoef: decay })).toEqual([z, without]);
+    expect(new Set([without, aux, z]).size).toBe(3);
+  });
+
+  test("takes the balance loss as it is told", async () => {
+    const batch = sampleBatch(text, shape, new Random(2));
+    const { model, optimizer } = setUp();
+    const options = { optimizer, schedule: () => 0, routerAuxLossCoef: 0.5 };
+    const routings = new Map<number, Routing>();
+    model.forward([0, 12, 24].map((at) => batch.inputs.subarray(at, at + 12)), { routings }); // prettier-ignore
+    const found = [];
+    for (const balance of [undefined, { reduction: "perLayer" }, { score: "sigmoid" }] as const) {
+      found.push((await new Trainer(model, { ...options, balance }).step([batch])).auxLoss);
+      expect(found).toContain((await loadBalancingLoss(routings, balance).data())[0]);
+    }
+    expect(new Set(found).size).toBe(3);
   });
 
   test("a saved run goes on bit for bit", async () => {

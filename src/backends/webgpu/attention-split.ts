@@ -21,8 +21,10 @@ import { variants, type Shader } from "./shader.js";
 
 /** Lanes, and key rows that are looked at together: each lane looks after one. */
 const SPAN = 128;
-/** Table rows up to which one workgroup takes all keys: a second dispatch would cost more than it saves. */
-const FEW_KEYS = 256;
+/** Components of a head that as many lanes read, four each. */
+export const MAX_FEW_SIZE: number = 4 * SPAN;
+/** Table rows up to which keys are not shared out: a second dispatch would cost more than it saves. */
+export const FEW_KEYS = 256;
 /** Workgroups that keep a large device busy, and parts that one lane can still join. */
 const ENOUGH_GROUPS = 512;
 const MAX_PARTS = 64;
@@ -231,6 +233,17 @@ fn run(group: u32, lane: u32) {
 }`,
 }));
 
+/** What a part of the keys gives a row: sums of `wide` vectors, then the greatest score and the sum of the exponentials. */
+export const partOf = (wide: number): number => (wide + 1) * 4;
+
+/** Rows of y from their parts. @param x f32 [rows, parts, partOf(wide)] */
+export function joinParts(engine: Engine, x: View, y: View, wide: number): void {
+  const size = y.shape[y.shape.length - 1];
+  const items = x.shape[0] * wide;
+  const shader = joins(size % 4 === 0 ? "even" : "odd");
+  engine.dispatch(shader, [x, y], [items, size, wide, x.shape[1]], Math.ceil(items / LANES));
+}
+
 const powerOfTwo = (least: number): number => 2 ** Math.ceil(Math.log2(least));
 
 /** Attention by one dispatch, or by two where keys are many and rows few. Every extent of y is at least 1. */
@@ -251,11 +264,9 @@ export function attendFew(engine: Engine, inputs: AttentionInputs, y: View, attr
   const even = size % 4 === 0;
   const split: Split = { k: formatOf(k), v: formatOf(v), even, rows, wide, partial: parts > 1 };
   const results = batches * tokens * heads;
-  const to = split.partial ? engine.scratch("f32", results, parts, (wide + 1) * 4) : y;
+  const to = split.partial ? engine.scratch("f32", results, parts, partOf(wide)) : y;
   const views = [q, ...partsOf(k), ...partsOf(v), queries, keys, to];
   const numbers = [...attentionNumbers(inputs, attrs), chunks, parts, partSpans * SPAN];
   engine.dispatch(shaders(JSON.stringify(split)), views, numbers, workers * parts);
-  if (!split.partial) return;
-  const items = results * wide;
-  engine.dispatch(joins(even ? "even" : "odd"), [to, y], [items, size, wide, parts], Math.ceil(items / LANES));
+  if (split.partial) joinParts(engine, to, y, wide);
 }

@@ -60,11 +60,11 @@ function borrowed(device: GPUDevice, gpu: GPU | undefined, wanted: readonly WebG
 const inNode = (): boolean =>
   (globalThis as { process?: { versions?: { node?: string } } }).process?.versions?.node !== undefined;
 
-/** Buffers and shared memory as large as the adapter has them; the rest is the same on every device. */
-function largest(limits: GPUSupportedLimits): Record<string, number> {
-  const { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize } = limits;
-  return { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize };
-}
+/** Buffers as large as the adapter has them; of the rest no kernel takes more than every device has. */
+const largest = ({ maxBufferSize, maxStorageBufferBindingSize }: GPUSupportedLimits): Record<string, number> => ({
+  maxBufferSize,
+  maxStorageBufferBindingSize,
+});
 
 function featuresOf(
   device: GPUDevice,

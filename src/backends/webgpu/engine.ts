@@ -14,6 +14,8 @@ import type { Chunk } from "./pool.js";
 export interface Abilities {
   readonly subgroups: boolean;
   readonly packedDot: boolean;
+  /** Whether the adapter computes on the CPU, where barriers cost more than all else. */
+  readonly emulated: boolean;
 }
 
 /** Sizes that decide how operands are bound and grids are cut. */
@@ -156,7 +158,8 @@ export class Engine {
     const { chunk } = storage;
     const { window } = this.limits;
     const whole = chunk.size <= window;
-    const first = view.offset * 4;
+    // Bindings are not empty, and a view without elements may lie at the very end.
+    const first = Math.min(view.offset * 4, chunk.size - 4);
     const start = whole ? 0 : Math.floor(first / WINDOW_ALIGNMENT) * WINDOW_ALIGNMENT;
     const end = whole ? chunk.size : Math.ceil((first + Math.max(1, sizeOf(view.shape)) * 4) / 16) * 16;
     const size = Math.min(end - start, window);

@@ -44,7 +44,7 @@ fn coded_dot(row: u32, column: u32, x: vec4u) -> f32 {
       (row) => `scale * coded_dot(${row}, column, x)`,
     )}`;
   const quads = [0, 1, 2, 3].map((i) => `x${i}`);
-  return `${weights}${quadReader("f32", "x", step > 1)}
+  return `${weights}${quadDecoder("q8_0")}${quadReader("f32", "x", step > 1)}
 fn x_inside(row: u32, column: u32) -> vec4f {
   if (column < params.width) { return x_quad(row, column, params.width); }
   return vec4f();

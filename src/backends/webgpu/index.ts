@@ -69,6 +69,7 @@ function backendOn({ device, features, borrowed, adapter }: OpenDevice): WebGpuB
     abilities: {
       subgroups: features.has("subgroups"),
       packedDot: features.has("packed_4x8_integer_dot_product"),
+      emulated: adapter.fallback,
     },
     sink: {
       slot: (compiled) => queue.slot(compiled),

@@ -150,13 +150,13 @@ export class GpuMemory implements Memory {
     queue.flush();
     const { faults } = own;
     // Copied before anything is waited for: what is done to the storage from now on is not to be seen.
-    const staging = device.createBuffer({ size: Math.max(4, byteLength), usage: GPU_MAP_READ | GPU_COPY_DST });
     const copied = new Fault();
-    const mapped = queue.attempt(copied, "read", () => {
+    const { staging, mapped } = queue.attempt(copied, "read", () => {
+      const staging = device.createBuffer({ size: Math.max(4, byteLength), usage: GPU_MAP_READ | GPU_COPY_DST });
       const encoder = device.createCommandEncoder();
       encoder.copyBufferToBuffer(own.chunk.buffer, offset, staging, 0, byteLength);
       device.queue.submit([encoder.finish()]);
-      return staging.mapAsync(MAP_READ);
+      return { staging, mapped: staging.mapAsync(MAP_READ) };
     });
     try {
       const refused = await mapped.then(

@@ -84,21 +84,12 @@ fn ${name}_quad(row: u32, column: u32, width: u32) -> vec4f {
 }`;
 }
 
-/**
- * `fn dot_of(a: vec4u, b: vec4u) -> i32`: 16 int8 codes times 16, exactly, so with and without the packed dot the same; and
- * `fn bytes_of(word: u32) -> u32`: the four codes of q4_0 in the low half of a word, as int8.
- */
+/** `fn dot_of(a: vec4u, b: vec4u) -> i32`: 16 int8 codes times 16, exactly, so with and without the packed dot the same. */
 export const codeDots = (packedDot: boolean): string => `
 fn signed_bytes(word: u32) -> vec4i { return bitcast<vec4i>(vec4u(word) << vec4u(24u, 16u, 8u, 0u)) >> vec4u(24u); }
 fn dot_word(a: u32, b: u32) -> i32 { return ${packedDot ? "dot4I8Packed(a, b)" : "dot(signed_bytes(a), signed_bytes(b))"}; }
 fn dot_of(a: vec4u, b: vec4u) -> i32 {
   return dot_word(a.x, b.x) + dot_word(a.y, b.y) + dot_word(a.z, b.z) + dot_word(a.w, b.w);
-}
-fn bytes_of(word: u32) -> u32 {
-  let pairs = ((word & 0xffffu) | (word << 8u)) & 0x00ff00ffu;
-  let bytes = (pairs | (pairs << 4u)) & 0x0f0f0f0fu;
-  // Less 8: 128 - 8 borrows nothing from the next byte, and 128 only turns the sign bit.
-  return ((bytes | 0x80808080u) - 0x08080808u) ^ 0x80808080u;
 }`;
 
 /** Functions, and an expression of one number or of four, by what a lane takes at a time. Four divide the width. */

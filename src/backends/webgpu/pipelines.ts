@@ -72,7 +72,7 @@ export class Pipelines {
         });
         return { pipeline, module };
       },
-      ({ module }) => explain(shader.name, module, source),
+      ({ module }, said) => explain(shader.name, module, source, said),
     );
     const made: Pipeline = { pipeline, fault };
     this.#bySource.set(source, made);
@@ -80,10 +80,10 @@ export class Pipelines {
   }
 }
 
-/** What the compiler says, and the text with its lines numbered. */
-async function explain(name: string, module: GPUShaderModule, source: string): Promise<string> {
+/** What the compiler says, or the device where that found nothing, and the text with its lines numbered. */
+async function explain(name: string, module: GPUShaderModule, source: string, said: string): Promise<string> {
   const { messages } = await module.getCompilationInfo();
-  const said = messages.map(({ type, lineNum, linePos, message }) => `${type} at ${lineNum}:${linePos}: ${message}`);
+  const found = messages.map(({ type, lineNum, linePos, message }) => `${type} at ${lineNum}:${linePos}: ${message}`);
   const numbered = source.split("\n").map((line, i) => `${String(i + 1).padStart(4)}  ${line}`);
-  return `the shader ${name} must compile, but the device says:\n${said.join("\n") || "(nothing)"}\n${numbered.join("\n")}`;
+  return `the shader ${name} must compile, but the device says:\n${found.join("\n") || said}\n${numbered.join("\n")}`;
 }

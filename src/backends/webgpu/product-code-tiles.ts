@@ -2,6 +2,7 @@
 // a time as integers. A step is a block of 32, so that each row of a tile has one scale.
 import { DECLINED } from "../backend.js";
 import { quantizedRows } from "./activations.js";
+import { bytesReader } from "./byte-codes.js";
 import type { Engine } from "./engine.js";
 import { codeDots, packedReads, scaleReader } from "./packed.js";
 import { MAX_WINDOWS } from "./pipelines.js";
@@ -28,22 +29,10 @@ fn ${name}_load(lane: u32, first: u32, block: u32) {
   }
 }`;
 
-/** The body of `fn weight_bytes(row: u32, block: u32, quad: u32) -> vec4u`: 16 codes; past the end of a row anything, since those of x are 0 there. */
-const weightBytes: Readonly<Record<string, string>> = {
-  q8_0: `
-  let words = (params.depth + 3u) / 4u;
-  let at = block * 8u + quad * 4u;
-  return vec4u(weight_word(row, words, at), weight_word(row, words, at + 1u), weight_word(row, words, at + 2u), weight_word(row, words, at + 3u));`,
-  q4_0: `
-  let words = (params.depth + 7u) / 8u;
-  let at = block * 4u + quad * 2u;
-  let low = weight_word(row, words, at);
-  let high = weight_word(row, words, at + 1u);
-  return vec4u(bytes_of(low), bytes_of(low >> 16u), bytes_of(high), bytes_of(high >> 16u));`,
-};
+type Variant = `${number},${number},${string},${"even" | "odd"},${boolean}`;
 
-const shaders = variants((variant: `${number},${number},${string},${boolean}`): Shader => {
-  const [tallText, wideText, format, biased] = variant.split(",");
+const shaders = variants((variant: Variant): Shader => {
+  const [tallText, wideText, format, evenness, biased] = variant.split(",");
   const [tall, wide] = [Number(tallText), Number(wideText)];
   const columns = (h: number, text: (column: number) => string): string =>
     [0, 1, 2, 3].map((c) => text((4 * h + c) * SIDE)).join(", ");
@@ -51,16 +40,14 @@ const shaders = variants((variant: `${number},${number},${string},${boolean}`): 
   return tileShader(tall, wide, biased === "true", {
     name: `product-code-tiles-${format}`,
     reads: { x_codes: "u32", x_scales: "f32", ...packedReads(format, "weight") },
-    functions: `${codeDots(true)}${scaleReader("weight")}
-fn weight_word(row: u32, words: u32, at: u32) -> u32 {
-  if (at < words) { return weight_codes_at(row * words + at); }
-  return 0u;
-}
-fn weight_bytes(row: u32, block: u32, quad: u32) -> vec4u {${weightBytes[format]}
+    functions: `${codeDots(true)}${bytesReader(format, "weight", evenness === "even")}${scaleReader("weight")}
+fn weight_inside(row: u32, column: u32) -> vec4u {
+  if (column < params.depth) { return weight_bytes(row, column, params.depth); }
+  return vec4u();
 }
 fn blocks() -> u32 { return (params.depth + 31u) / 32u; }
 ${loader("a", "params.m", tall * SIDE, "x_codes_vec((row * blocks() + block) * 8u + quad * 4u)", "x_scales_at(row * blocks() + block)")}
-${loader("b", "params.n", wide * SIDE, "weight_bytes(row, block, quad)", "weight_scale(row, block * 32u, params.depth)")}`,
+${loader("b", "params.n", wide * SIDE, "weight_inside(row, block * 32u + quad * 16u)", "weight_scale(row, block * 32u, params.depth)")}`,
     depth: 32,
     load: "a_load(lane, row, k / 32u); b_load(lane, column, k / 32u);",
     add: Array.from(
@@ -89,6 +76,7 @@ export function codeTilesProduct(engine: Engine, product: RowsProduct): typeof D
   const views = [codes, scales, ...parts, ...(bias ? [bias] : []), y];
   if (engine.bindings(...views) > MAX_WINDOWS) return DECLINED;
   const { tall, wide, numbers, groups } = tilingOf(1, rows, outs, width);
-  engine.dispatch(shaders(`${tall},${wide},${format},${bias !== undefined}`), views, numbers, groups);
+  const evenness = width % 16 === 0 ? "even" : "odd";
+  engine.dispatch(shaders(`${tall},${wide},${format},${evenness},${bias !== undefined}`), views, numbers, groups);
   return undefined;
 }

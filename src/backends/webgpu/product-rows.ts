@@ -2,6 +2,7 @@
 // rows, in whole words, and its rows are shared out among as many workgroups as there are. Lanes stand along a row.
 import type { View } from "../../core/view.js";
 import { quantizedRows } from "./activations.js";
+import { nibbleBytes } from "./byte-codes.js";
 import type { Engine } from "./engine.js";
 import { bitsOf, codeDots, hasScales, packedReads, quadDecoder, quadReader, scaleReader } from "./packed.js";
 import { variants, type Shader } from "./shader.js";
@@ -88,7 +89,7 @@ function byCodes(format: string, packedDot: boolean): Way {
     times: "dot_of",
     type: "vec4i",
     scale: (row) => `x_scales_at(row${row} * blocks + column / 32u)`,
-    functions: codeDots(packedDot),
+    functions: codeDots(packedDot) + (format === "q4_0" ? nibbleBytes : ""),
   };
 }
 

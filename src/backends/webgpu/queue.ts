@@ -13,8 +13,13 @@ export interface Timing {
   end(): void;
 }
 
-/** The largest batch. Smaller ones start the device earlier, larger ones cost less to hand over. */
+/** What a device may find, the innermost scope last. An internal error is one of its own compiler, with a shader that is right. */
+const errorKinds: readonly GPUErrorFilter[] = ["out-of-memory", "internal", "validation"];
+
+/** The largest batch of calls. Smaller ones start the device earlier, larger ones cost less to hand over. */
 export const BATCH = 64;
+/** The largest one at all: a query set holds two timestamps for each of so many dispatches. */
+export const REPLAY_BATCH = 2048;
 /** Bytes between the parameters of two dispatches: the alignment that every device takes. */
 export const SLOT = 256;
 
@@ -81,13 +86,13 @@ export class Queue {
     if (this.#used === BATCH || !dispatch.compiled.fault.settled) this.flush();
   }
 
-  /** Hands over dispatches with parameters of their own, as one batch with what is open. */
+  /** Hands over dispatches with parameters of their own, as one batch with what is open, or as few as there can be. */
   pushAll(dispatches: readonly Dispatch[]): void {
     for (const dispatch of dispatches) {
       const fresh = !dispatch.compiled.fault.settled;
       if (fresh) this.flush();
       this.#note(dispatch);
-      if (fresh) this.flush();
+      if (fresh || this.#pending.length === REPLAY_BATCH) this.flush();
     }
     this.flush();
   }
@@ -151,24 +156,24 @@ export class Queue {
   /** Does something whose errors the device reports late, and lets `fault` know them. `explain` may tell more of what it says. */
   attempt<T>(fault: Fault, where: string, act: () => T, explain?: (made: T, said: string) => Promise<string>): T {
     const { device } = this;
-    device.pushErrorScope("out-of-memory");
-    device.pushErrorScope("validation");
+    for (const kind of errorKinds) device.pushErrorScope(kind);
     let made: T;
     let answers: Promise<GPUError | null>[] = [];
     try {
       made = act();
     } finally {
-      answers = [device.popErrorScope(), device.popErrorScope()];
+      answers = errorKinds.map(() => device.popErrorScope());
     }
     fault.settleBy(
       Promise.all(answers).then(
-        async ([invalid, memory]) => {
+        async ([invalid, internal, memory]) => {
           if (memory)
             return new OutOfMemoryError(
               `${where}: the device's memory must suffice, but it did not (${memory.message}); free tensors or use smaller ones`,
             );
-          if (invalid === null) return undefined;
-          return new BackendError(`${where}: ${(await explain?.(made, invalid.message)) ?? invalid.message}`);
+          const refused = invalid ?? internal;
+          if (refused === null) return undefined;
+          return new BackendError(`${where}: ${(await explain?.(made, refused.message)) ?? refused.message}`);
         },
         () => this.#lost, // scopes of a lost device
       ),

@@ -1,9 +1,10 @@
 // attention over its whole meaning: grouped heads, causal or not, windows, sinks, segments, global tokens, soft-cap, packed pools, rows
 // without a visible key, and pools that hold NaN where no key looks.
 import type fc from "fast-check";
-import type { Features } from "../../backends/backend.js";
+import type { AttentionFunction } from "../../attention/functions.js";
+import type { AttentionAttrs, Features } from "../../backends/backend.js";
 import { attention } from "../../ops/attention.js";
-import { among, draw, few, fewPositive, floats, taste, type DrawnCall } from "../arbitraries.js";
+import { among, draw, few, fewPositive, floats, taste, type DrawnCall, type Taste } from "../arbitraries.js";
 import { isPacked } from "../operands.js";
 import { matrix, plainOf, poolStoredAs } from "../packings.js";
 import { attentionAttrs, spoilUnused, tables } from "../visibility.js";
@@ -12,12 +13,28 @@ export const headSize: fc.Arbitrary<number> = among(1, 2, 3, 4, 5, 8, 9, 16, 17,
 export const tokens: fc.Arbitrary<number> = among(1, 2, 3, 4, 5, 8, 9, 17, 33, 0);
 export const keyRows: fc.Arbitrary<number> = among(1, 2, 3, 4, 5, 8, 9, 17, 33, 0);
 
-export function attentionCase({ schemes, accuracy }: Features): fc.Arbitrary<DrawnCall> {
+export const attentionCase = (features: Features): fc.Arbitrary<DrawnCall> =>
+  attentionCalls(features, attention, { T: tokens, S: keyRows, d: headSize, attrs: attentionAttrs, taste });
+
+export interface AttentionDraws {
+  readonly T: fc.Arbitrary<number>;
+  readonly S: fc.Arbitrary<number>;
+  readonly d: fc.Arbitrary<number>;
+  readonly attrs: fc.Arbitrary<AttentionAttrs>;
+  readonly taste: fc.Arbitrary<Taste>;
+}
+
+/** Calls of the op, or of another way to the same. */
+export function attentionCalls(
+  { schemes, accuracy }: Features,
+  attend: AttentionFunction,
+  draws: AttentionDraws,
+): fc.Arbitrary<DrawnCall> {
   const stored = poolStoredAs(schemes);
   return draw(
     {
-      ...{ B: few, T: tokens, S: keyRows, N: among(1, 2, 5, 9, 34), Hkv: fewPositive, G: fewPositive },
-      ...{ d: headSize, segments: among(0, 1, 2), attrs: attentionAttrs, kAs: stored, vAs: stored, taste },
+      ...{ B: few, T: draws.T, S: draws.S, N: among(1, 2, 5, 9, 34), Hkv: fewPositive, G: fewPositive },
+      ...{ d: draws.d, segments: among(0, 1, 2), attrs: draws.attrs, kAs: stored, vAs: stored, taste: draws.taste },
     },
     ({ B, T, S, N, Hkv, G, d, segments, attrs, kAs, vAs, taste }, random) => {
       const { queries, keys } = tables(random, [B, T, S, N], attrs, segments);
@@ -33,7 +50,9 @@ export function attentionCase({ schemes, accuracy }: Features): fc.Arbitrary<Dra
       }
       return {
         inputs,
-        run: ([q, k, v, queries, keys]) => [attention(q, k, v, queries, keys, attrs)],
+        run: ([q, k, v, queries, keys]) => [attend(q, k, v, queries, keys, attrs)],
+        definition:
+          attend === attention ? undefined : ([q, k, v, queries, keys]) => [attention(q, k, v, queries, keys, attrs)],
         params: plainOf(inputs, [0, 1, 2]),
         smooth: taste === "normal",
       };

@@ -6,7 +6,7 @@ import {
   greatestOf, groupOf, headsOf, keyRecords, keyRowsOf, kvHeadsOf, leastOf, maskStream, queryRecords, relation, sizeOf, summarize, tokensOf,
 } from "./attention-tables";
 import { addRows, anyOdd, packLanes, roundedUp, scoreRows, storeLanes } from "./attention-blocks";
-import { capScores } from "./attention-softmax";
+import { capScores, scaleScores } from "./attention-softmax";
 import { BLOCK, SCALE, SOFTCAP } from "./attention";
 import { single, word } from "./command";
 import { dot4 } from "./dot";
@@ -60,7 +60,7 @@ export function attentionGradTile(command: usize, tile: u32, thread: u32, lanesA
   const panels = (rows + 7) >> 3;
   const panelBytes = (size as usize) << 5;
   for (let p: u32 = 0; p < panels; p++) {
-    packLanes(records + NEAR * span + (p << 5), size, single(command, SCALE), near + p * panelBytes);
+    packLanes(records + NEAR * span + (p << 5), size, 1, near + p * panelBytes);
     packLanes(records + FAR * span + (p << 5), size, 1, far + p * panelBytes);
   }
   if (lanesAreQueries) gather(command, records + PLACE * span, rows, statistics, statisticsSpan);
@@ -68,7 +68,7 @@ export function attentionGradTile(command: usize, tile: u32, thread: u32, lanesA
   const from = lanesAreQueries ? max(0, leastOf(seen, FIRST)) : 0;
   const to = lanesAreQueries ? min(keyRowsOf(command) as i32, greatestOf(seen, LAST)) : (tokensOf(command) as i32);
   const step = lanesAreQueries ? BLOCK : word(command, PASSING_TOKENS);
-  const cap = single(command, SOFTCAP);
+  const scale = single(command, SCALE), cap = single(command, SOFTCAP);
   const wantsNear = word(command, NEAR_SUMS) != 0, wantsFar = word(command, FAR_SUMS) != 0;
   const one = f32x4.splat(1);
   for (let at = from; at < to; at += step) {
@@ -86,6 +86,7 @@ export function attentionGradTile(command: usize, tile: u32, thread: u32, lanesA
     for (let p: u32 = 0; p < panels; p++) {
       const place = (p as usize) << 5;
       scoreRows(stream + NEAR * passingSpan, passed, near + p * panelBytes, size, scores);
+      scaleScores(scores, passed, scale);
       if (cap != 0) capScores(scores, passed, cap);
       if (wantsNear) scoreRows(stream + FAR * passingSpan, passed, far + p * panelBytes, size, products);
       const mask = who == ALL ? 0 : masks + place * block;
@@ -95,7 +96,7 @@ export function attentionGradTile(command: usize, tile: u32, thread: u32, lanesA
       if (wantsFar) addRows(stream + FAR * passingSpan, passed, scores, size, farSums + place * rounded, one, one, oddFar);
     }
   }
-  if (wantsNear) storeAll(command, records, span, rows, targets, nearSums, word(command, NEAR_SUMS), single(command, SCALE));
+  if (wantsNear) storeAll(command, records, span, rows, targets, nearSums, word(command, NEAR_SUMS), scale);
   if (wantsFar) storeAll(command, records, span, rows, targets, farSums, word(command, FAR_SUMS), 1);
 }
 
@@ -123,8 +124,7 @@ function differentiate(
     const mean = byLane ? v128.load(at + 2 * span) : v128.load_splat<f32>(at + 2 * span);
     const offset = (i as usize) << 4;
     const s = v128.load(scores + offset);
-    // The shift was rounded in another order: where scores are huge, a difference may come out far above 0.
-    let p = f32x4.mul(expDown4(f32x4.pmin(f32x4.sub(s, shift), zero)), factor);
+    let p = f32x4.mul(expDown4(f32x4.sub(s, shift)), factor);
     if (masks != 0) p = v128.and(p, v128.load(masks + offset));
     const bend = f32x4.mul(s, inverse);
     const ds = f32x4.mul(f32x4.mul(p, f32x4.sub(v128.load(products + offset), mean)), f32x4.sub(one, f32x4.mul(bend, bend)));

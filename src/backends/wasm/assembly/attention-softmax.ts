@@ -1,6 +1,18 @@
 // Scores of a panel [count][8] become weights, whose sums run from block to block with the maximum so far.
 import { exp4, expDown4, tanh4 } from "./math";
 
+/**
+ * Where weights are made again, products are scaled afterwards: then a score has the same bits whichever of query and key lies in the panel,
+ * and the difference of huge scores to their maximum means something.
+ */
+export function scaleScores(scores: usize, count: u32, scale: f32): void {
+  const scales = f32x4.splat(scale);
+  for (let i = count << 1; i != 0; i--) {
+    v128.store(scores, f32x4.mul(v128.load(scores), scales));
+    scores += 16;
+  }
+}
+
 /** cap tanh(s / cap) */
 export function capScores(scores: usize, count: u32, cap: f32): void {
   const caps = f32x4.splat(cap), inverse = f32x4.splat(1 / cap);

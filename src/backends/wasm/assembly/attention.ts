@@ -9,7 +9,7 @@ import {
 import { addRows, anyOdd, packLanes, roundedUp, scoreRows, storeLanes } from "./attention-blocks";
 import { FEW, addFew, fetch, scoreFew } from "./attention-few";
 import { ABSENT, K_MATRIX, V_MATRIX, readRows } from "./attention-pools";
-import { capScores, hideScores, shiftOf, weigh } from "./attention-softmax";
+import { capScores, hideScores, scaleScores, shiftOf, weigh } from "./attention-softmax";
 import { single, word } from "./command";
 import { exp4 } from "./math";
 import { madd } from "./simd";
@@ -88,7 +88,8 @@ function attend(command: usize, unit: u32, chunk: u32, thread: u32): void {
   for (let i: usize = 0; i < span; i += 4) store<f32>(state + i, -Infinity);
 
   const rows = queriesOf(command, unit, records, zeros);
-  const panels = (rows + 7) >> 3, few = rows <= FEW;
+  const again = word(command, STATISTICS) != 0; // for the gradient
+  const panels = (rows + 7) >> 3, few = rows <= FEW && !again;
   summarize(records, span, rows, seen);
   const first = max(0, leastOf(seen, FIRST)), last = min(keyRowsOf(command) as i32, greatestOf(seen, LAST));
   if (first < last) {
@@ -98,7 +99,7 @@ function attend(command: usize, unit: u32, chunk: u32, thread: u32): void {
     const near = keys + NEAR * BLOCK * 4, far = keys + FAR * BLOCK * 4;
     if (few) memory.fill(q, 0, span * roundedUp(size));
     const scale = single(command, SCALE), cap = single(command, SOFTCAP), queries = records + NEAR * span;
-    for (let p: u32 = 0; p < panels && !few; p++) packLanes(queries + (p << 5), size, scale, q + p * panelBytes);
+    for (let p: u32 = 0; p < panels && !few; p++) packLanes(queries + (p << 5), size, again ? 1 : scale, q + p * panelBytes);
     const from = (first as u32) + chunk * word(command, CHUNK_KEYS);
     const to = min(last as u32, from + word(command, CHUNK_KEYS));
     for (let row = from; row < to; row += BLOCK) {
@@ -131,10 +132,11 @@ function attend(command: usize, unit: u32, chunk: u32, thread: u32): void {
           if (few) scoreFew(list, some, queries, rows, size, scale, factors, to);
           else scoreRows(list, some, q + p * panelBytes, size, to);
         }
+        if (again) scaleScores(scores, count, scale);
         if (cap != 0) capScores(scores, count, cap);
         if (who != ALL) hideScores(scores, count, masks + place * BLOCK);
         weigh(scores, count, state + place, sums + place, factors);
-        if (word(command, STATISTICS) != 0) continue;
+        if (again) continue;
         if (few) addFew(far, count, scores, rows, size, q, factors, odd);
         else addRows(far, count, scores, size, values + place * roundedUp(size), v128.load(factors), v128.load(factors, 16), odd);
       }
@@ -144,7 +146,7 @@ function attend(command: usize, unit: u32, chunk: u32, thread: u32): void {
       packLanes(factors, roundedUp(size), 1, values);
     }
   }
-  if (word(command, STATISTICS) != 0) remember(command, records, span, rows, state);
+  if (again) remember(command, records, span, rows, state);
   else if (chunks == 1) finish(records, span, rows, size, state);
 }
 

@@ -14,7 +14,8 @@ import {
   type AttentionInputs,
   type Formats,
 } from "../attention-rows.js";
-import { attendFew } from "../attention-split.js";
+import { attendAlone } from "../attention-lanes.js";
+import { attendFew, MAX_FEW_SIZE } from "../attention-split.js";
 import { accumulation, LANES, ofTile, product, TILE, tiles } from "../attention-tiles.js";
 import type { Engine } from "../engine.js";
 import { MAX_WINDOWS } from "../pipelines.js";
@@ -119,7 +120,8 @@ export const attention =
     if (engine.bindings(q, ...partsOf(k), ...partsOf(v), queries, keys, y) > MAX_WINDOWS) return DECLINED;
     if (sizeOf(y.shape) === 0) return;
     const rows = (q.shape[1] * q.shape[2]) / k.shape[1];
-    if (rows <= FEW_ROWS) attendFew(engine, inputs, y, attrs);
+    if (engine.abilities.emulated) attendAlone(engine, inputs, y, attrs);
+    else if (rows <= FEW_ROWS && q.shape[3] <= MAX_FEW_SIZE) attendFew(engine, inputs, y, attrs);
     else attendMany(engine, inputs, y, attrs);
     return undefined;
   };
