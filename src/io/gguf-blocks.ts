@@ -143,8 +143,11 @@ function q6k(): BlockLayout {
   return layout.build([{ every: 6, bit: 5 }]);
 }
 
+/** Types of GGUF whose numbers lie in blocks. */
+export type BlockDType = "Q8_0" | "Q4_0" | "Q4_1" | "Q5_0" | "Q5_1" | "MXFP4" | "Q4_K" | "Q5_K" | "Q6_K" | "IQ4_NL";
+
 /** Made when first needed: few files hold more than two types. */
-const makers = {
+const makers: Readonly<Record<BlockDType, () => BlockLayout>> = {
   Q8_0: q8,
   Q4_0: () => simple(1, 4),
   Q4_1: () => simple(2, 4),
@@ -155,10 +158,7 @@ const makers = {
   Q5_K: () => affineK(5),
   Q6_K: q6k,
   IQ4_NL: () => simple(1, 4),
-} as const;
-
-/** Types of GGUF whose numbers lie in blocks. */
-export type BlockDType = keyof typeof makers;
+};
 
 const made = /* @__PURE__ */ new Map<BlockDType, BlockLayout>();
 
