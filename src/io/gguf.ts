@@ -25,20 +25,27 @@ const LEAST_TENSOR_BYTES = 32;
 const FIRST_WINDOW_BYTES = 2 ** 20;
 
 /** The element types that are read, by the format's ids. */
-const readable: Readonly<Record<number, ElementType>> = { 0: "F32", 1: "F16", 2: "Q4_0", 8: "Q8_0", 30: "BF16" };
-/** Those that files often hold besides, for messages. */
-const others: Readonly<Record<number, string>> = {
+const readable: Readonly<Record<number, ElementType>> = {
+  0: "F32",
+  1: "F16",
+  2: "Q4_0",
   3: "Q4_1",
   6: "Q5_0",
   7: "Q5_1",
-  10: "Q2_K",
-  11: "Q3_K",
+  8: "Q8_0",
   12: "Q4_K",
   13: "Q5_K",
   14: "Q6_K",
   20: "IQ4_NL",
-  23: "IQ4_XS",
+  30: "BF16",
   39: "MXFP4",
+};
+/** Those that files often hold besides, for messages. */
+const others: Readonly<Record<number, string>> = {
+  10: "Q2_K",
+  11: "Q3_K",
+  23: "IQ4_XS",
+  40: "NVFP4",
 };
 
 /** An opened file: its header, read and checked. */

@@ -17,7 +17,7 @@ export interface LoadOptions {
   /** What the model's parameters are called in the checkpoint; `qwen3Names(config)`. Without it: the same. */
   readonly names?: Names;
   /**
-   * "stored": matrices that the file holds as Q8_0, Q4_0, F16 or BF16 stay as they are, packed; norms, biases and routers become f32. "f32":
+   * "stored": matrices that the file holds as F16, BF16 or in blocks (Q8_0, Q4_K, ...) stay as they are, packed; norms, biases and routers become f32. "f32":
    * everything becomes f32, for training. Unless given "stored" for GGUF files and "f32" for safetensors.
    */
   readonly weights?: "stored" | "f32";
@@ -30,7 +30,7 @@ export interface LoadOptions {
 }
 
 /** Element types that a weight can be loaded from. */
-const floats: readonly string[] = ["F64", "F32", "F16", "BF16", "Q8_0", "Q4_0"];
+const isFloat = (dtype: string): boolean => dtype === "F64" || dtype === "F32" || isPackable(dtype);
 /** How many names an error lists. */
 const LISTED = 10;
 
@@ -163,9 +163,9 @@ class LoadPlan {
       return undefined;
     }
     this.#used.add(piece.key);
-    if (sameShape(entry.shape, piece.shape) && floats.includes(entry.dtype)) return entry;
+    if (sameShape(entry.shape, piece.shape) && isFloat(entry.dtype)) return entry;
     const [rule, found] = sameShape(entry.shape, piece.shape)
-      ? [`type ${floats.join(", ")}`, entry.dtype]
+      ? ["a floating-point type", entry.dtype]
       : [`shape ${showShape(piece.shape)}`, showShape(entry.shape)];
     this.#wrong.add(`${piece.key} must have ${rule} for ${path}, got ${found}`);
     return undefined;

@@ -54,7 +54,7 @@ export function rankOf(dtype: StoredDType): number {
 }
 
 /**
- * Decodes F64 (rounded), F32, F16, BF16, Q8_0 and Q4_0 to f32; I32, U32 and I64 to i32. The result is a copy, so the bytes may begin anywhere.
+ * Decodes F64 (rounded), F32, F16, BF16 and the block types of GGUF to f32; I32, U32 and I64 to i32. The result is a copy, so the bytes may begin anywhere.
  *
  * @throws FormatError if an integer does not fit into i32, or the type is none of these.
  */
@@ -63,6 +63,7 @@ export function decodeElements(
   dtype: ElementType,
   bytes: Uint8Array,
 ): Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> {
+  if (isBlockDType(dtype)) return decodeBlocks(dtype, bytes);
   switch (dtype) {
     case "F64":
       return new Float32Array(new Float64Array(copyOf(bytes)));
@@ -72,9 +73,6 @@ export function decodeElements(
       return decodeF16(new Uint16Array(copyOf(bytes)));
     case "BF16":
       return decodeBf16(new Uint16Array(copyOf(bytes)));
-    case "Q8_0":
-    case "Q4_0":
-      return decodeBlocks(dtype, bytes);
     case "I32":
       return new Int32Array(copyOf(bytes));
     case "U32":

@@ -90,6 +90,7 @@ function meaning({ as, bits }: Part, code: Tensor, gather: Gather): Tensor {
   if (as === "bf16") return bitcast(shiftLeft(code, 16), "f32");
   if (as === "f16") return small(code, { exponent: 5, mantissa: 10, infinities: true });
   if (as === "e4m3") return small(code, { exponent: 4, mantissa: 3, infinities: false });
+  if (as === "e5m2") return small(code, { exponent: 5, mantissa: 2, infinities: true });
   if (as === "e8m0") {
     const power = select(equal(code, 0), u32(backend, 0x00400000), shiftLeft(code, 23));
     return bitcast(select(equal(code, 255), u32(backend, 0x7fc00000), power), "f32");

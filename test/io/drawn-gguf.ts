@@ -45,13 +45,27 @@ const drawnValue: fc.Arbitrary<Bytes> = fc.oneof(
   fc.tuple(fc.nat(13), fc.nat(40)).map(([type, count]) => joined(u32(9), u32(type), u64(count), u8(0))),
 );
 
-const bytesPer: Readonly<Record<TensorType, number>> = { F32: 4, F16: 2, BF16: 2, Q8_0: 34 / 32, Q4_0: 18 / 32 };
+const bytesPer: Readonly<Record<TensorType, number>> = {
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  Q8_0: 34 / 32,
+  Q4_0: 18 / 32,
+  Q4_1: 20 / 32,
+  Q5_0: 22 / 32,
+  Q5_1: 24 / 32,
+  MXFP4: 17 / 32,
+  IQ4_NL: 18 / 32,
+  Q4_K: 144 / 256,
+  Q5_K: 176 / 256,
+  Q6_K: 210 / 256,
+};
 const drawnTensor = (name: string): fc.Arbitrary<BuiltTensor> =>
   fc
     .record({
       type: fc.constantFrom(...(Object.keys(bytesPer) as TensorType[])),
       outer: fc.array(fc.nat(3), { maxLength: 3 }),
-      width: fc.constantFrom(0, 1, 32, 32, 32, 96),
+      width: fc.constantFrom(0, 1, 32, 32, 32, 96, 256),
       fill: fc.nat(255),
     })
     .map(({ type, outer, width, fill }) => {

@@ -1,12 +1,27 @@
 // Builds GGUF files byte by byte from the specification, also wrong ones: the tests' own writer, so that the library cannot agree with itself on
 // a mistake.
+import { blockOf, joinRows, schemeOf } from "../../src/io/stored-blocks.js";
 import { f32ToF16 } from "../../src/quant/schemes/float-codes.js";
 import { q4_0 } from "../../src/quant/schemes/q4.js";
 import { q8_0 } from "../../src/quant/schemes/q8.js";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-export const typeIds = { F32: 0, F16: 1, Q4_0: 2, Q8_0: 8, BF16: 30 } as const;
+export const typeIds = {
+  F32: 0,
+  F16: 1,
+  Q4_0: 2,
+  Q4_1: 3,
+  Q5_0: 6,
+  Q5_1: 7,
+  Q8_0: 8,
+  Q4_K: 12,
+  Q5_K: 13,
+  Q6_K: 14,
+  IQ4_NL: 20,
+  BF16: 30,
+  MXFP4: 39,
+} as const;
 export type TensorType = keyof typeof typeIds;
 
 /** A tensor as it stands in a file; `shape` is row-major, the reverse of the file's. */
@@ -94,11 +109,18 @@ function padded(bytes: Bytes, alignment: number): Bytes {
   return joined(bytes, new Uint8Array((alignment - (bytes.length % alignment)) % alignment));
 }
 
-/** Numbers as a file of this type holds them; rounding is the library's, the order of bytes is written out here. */
+/**
+ * Numbers as a file of this type holds them; rounding is the library's, the order of bytes is written out here for the types that most files are
+ * in. For the others it is the library's as well, which test/quant/ggml-schemes.test.ts holds against files of others.
+ */
 export function encoded(type: TensorType, x: Float32Array<ArrayBuffer>): Bytes {
   if (type === "F32") return new Uint8Array(x.buffer, x.byteOffset, x.byteLength);
   if (type === "BF16") return new Uint8Array(Uint16Array.from(new Uint32Array(x.buffer), (word) => word >>> 16).buffer);
   if (type === "F16") return new Uint8Array(Uint16Array.from(x, f32ToF16).buffer);
+  if (type !== "Q8_0" && type !== "Q4_0") {
+    const { elements } = blockOf(type);
+    return joinRows(type, schemeOf(type).encode(x, [x.length / elements, elements]), elements);
+  }
   const scheme = type === "Q8_0" ? q8_0 : q4_0;
   const [codes, scales] = scheme.encode(x, [x.length / 32, 32]).map((part) => new Uint8Array(part.buffer));
   const codeBytes = type === "Q8_0" ? 32 : 16;

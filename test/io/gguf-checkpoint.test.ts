@@ -66,14 +66,17 @@ const packedHere = (config: Qwen3Config, scheme: string): Qwen3 => {
 };
 
 for (const [name, config] of Object.entries({ dense, sparse })) {
-  test.each(["Q8_0", "Q4_0"] as const)(`${name} in %s: the same bits as the weights packed here`, async (type) => {
-    const model = await load(await fileOf(backend, config, all(type)));
-    for (const [path, parameter] of allParameters(model)) {
-      const expected = /orm\.weight$|gate\.weight$/.test(path) ? "f32" : type.toLowerCase();
-      expect(`${path} ${parameter.toString().replace(/\[.*/, "")}`).toBe(`${path} ${expected}`);
-    }
-    expect(await logitsOf(model)).toEqual(await logitsOf(packedHere(config, type.toLowerCase())));
-  });
+  test.each(["Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "MXFP4", "IQ4_NL"] as const)(
+    `${name} in %s: the same bits as the weights packed here`,
+    async (type) => {
+      const model = await load(await fileOf(backend, config, all(type)));
+      for (const [path, parameter] of allParameters(model)) {
+        const expected = /orm\.weight$|gate\.weight$/.test(path) ? "f32" : type.toLowerCase();
+        expect(`${path} ${parameter.toString().replace(/\[.*/, "")}`).toBe(`${path} ${expected}`);
+      }
+      expect(await logitsOf(model)).toEqual(await logitsOf(packedHere(config, type.toLowerCase())));
+    },
+  );
 
   test(`${name} in F32: the same bits as the model it was made of`, async () => {
     const model = await load(await fileOf(backend, config));

@@ -9,7 +9,19 @@ import { readElements } from "../../src/io/safetensors.js";
 import { bytesSource, type Source } from "../../src/io/source.js";
 import { isPackable, schemeOf, splitRows } from "../../src/io/stored-blocks.js";
 import { decode } from "../../src/quant/schemes/scheme.js";
-import { ggufFile, joined, str, u32, u64, u8, value, type BuiltFile, type BuiltTensor } from "./gguf-building.js";
+import { bytesOf, floatsOf, golden as blocks } from "../golden/block-fixture.js";
+import {
+  ggufFile,
+  joined,
+  str,
+  u32,
+  u64,
+  u8,
+  value,
+  type BuiltFile,
+  type BuiltTensor,
+  type TensorType,
+} from "./gguf-building.js";
 
 interface Golden {
   readonly file: string;
@@ -67,6 +79,18 @@ describe("what the gguf package wrote", () => {
   );
 });
 
+test.each(Object.entries(blocks.types))(
+  "%s: a tensor in blocks is read as the gguf package reads it",
+  async (type, written) => {
+    const bytes = bytesOf(written.bytes);
+    const file = ggufFile({ tensors: [tensor({ type: type as TensorType, shape: [2, 256], bytes })] });
+    const { source, tensors } = await openGguf(file);
+    const entry = tensors.get("a")!;
+    expect([entry.dtype, entry.end - entry.begin]).toEqual([type, bytes.length]);
+    expect(await readElements(source, entry)).toEqual(floatsOf(written.read));
+  },
+);
+
 test("-128 and scales that are not finite come through as they are", () => {
   const codes = Uint8Array.from({ length: 32 }, (_, i) => (i === 0 ? 0x80 : i === 31 ? 0x7f : 0));
   const [words, scales] = splitRows("Q8_0", joined(Uint8Array.of(0x01, 0x7e), codes), 32);
@@ -81,7 +105,7 @@ const tensor = (more: Partial<BuiltTensor> = {}): BuiltTensor => ({
   bytes: new Uint8Array(24),
   ...more,
 });
-const blocks = (shape: readonly number[], bytes: number): BuiltTensor =>
+const q4Blocks = (shape: readonly number[], bytes: number): BuiltTensor =>
   tensor({ type: "Q4_0", shape, bytes: new Uint8Array(bytes) });
 
 async function refusal(file: Uint8Array | Source): Promise<string> {
@@ -118,9 +142,10 @@ describe("refused by name", () => {
     ["a name twice", { tensors: [tensor(), tensor()] }, 'tensor "a" must not be listed twice'],
     ["five axes", { tensors: [tensor({ shape: [1, 1, 1, 2, 3] })] }, 'tensor "a" must have 1 to 4 axes, got 5'],
     ["no axes", { tensors: [tensor({ shape: [] })] }, 'tensor "a" must have 1 to 4 axes, got 0'],
-    ["a type that is not read", { tensors: [tensor({ type: 14 })] }, "must have type F32, F16, Q4_0, Q8_0, BF16, got Q6_K"],
+    ["a type that is not read", { tensors: [tensor({ type: 10 })] }, "must have type F32, F16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K, IQ4_NL, BF16, MXFP4, got Q2_K"],
+    ["rows that superblocks do not divide", { tensors: [tensor({ type: 12, shape: [2, 128] })] }, "must have rows of a multiple of 256 numbers to be Q4_K, got [2,128]"],
     ["a type that nobody knows", { tensors: [tensor({ type: 999 })] }, "got 999"],
-    ["rows that blocks do not divide", { tensors: [blocks([2, 48], 54)] }, "must have rows of a multiple of 32 numbers to be Q4_0, got [2,48]"],
+    ["rows that blocks do not divide", { tensors: [q4Blocks([2, 48], 54)] }, "must have rows of a multiple of 32 numbers to be Q4_0, got [2,48]"],
     ["a size beyond 2^53", { tensors: [tensor({ shape: [2 ** 30, 2 ** 30] })] }, "must have fewer than 2^53 bytes"],
     ["an extent beyond 2^53", { tensors: [tensor({ shape: [2n ** 63n] })] }, 'tensor "a" must be an integer within 2^53'],
     ["a tensor larger than the file", { tensors: [tensor({ shape: [2, 300] })] }, 'tensor "a": must lie within the file of'],

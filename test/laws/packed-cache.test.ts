@@ -4,7 +4,6 @@
 import {
   concat, DecodeStep, disposeAll, Qwen3, reshape, type Backend, type CacheKind, type KVCache, type Qwen3Config, type Tensor,
 } from "qwen-blocks"; // prettier-ignore
-import { schemes } from "qwen-blocks/quant";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, test } from "vitest";
 import { availableBackends, runs } from "../available-backends.js";
@@ -61,7 +60,8 @@ describe.each(availableBackends)("$name", ({ open }) => {
 
   test("at once = in pieces = token by token = recorded", async () => {
     const tally = new Tally();
-    const scheme = fc.option(fc.constantFrom(...Object.keys(schemes)), { nil: undefined });
+    // Those that every backend lists.
+    const scheme = fc.option(fc.constantFrom("f16", "bf16", "q8_0", "q4_0"), { nil: undefined });
     const draw = fc
       .record(
         {

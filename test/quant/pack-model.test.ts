@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 
 /** Widths of whole blocks everywhere. */
-const config = tinyConfig({ hiddenSize: 32, headDim: 16, moeIntermediateSize: 32, numExperts: 4, vocabSize: 11 });
+const config = tinyConfig({ hiddenSize: 64, headDim: 16, moeIntermediateSize: 64, numExperts: 4, vocabSize: 11 });
 const makeModel = (): Qwen3 => new Qwen3(randomWeights(backend, 3), config);
 const packedPaths = (model: object): string[] =>
   [...allParameters(model)].filter(([, weight]) => weight instanceof PackedTensor).map(([path]) => path);
@@ -91,9 +91,9 @@ describe("is refused, and nothing has changed:", () => {
     "a scheme that is unknown": [{ scheme: "q3" }, BackendError, /packModel: scheme must be one of f16, .*got q3/],
     "nothing to pack": [{ scheme: "q8_0", where: () => false }, ConfigError, /packModel: where must choose a matrix/],
     "a width that blocks do not divide": [
-      { scheme: { ...schemes.q8_0, block: 64 } },
+      { scheme: { ...schemes.q8_0, block: 128 } },
       ShapeError,
-      /packModel: .* must have rows of whole blocks of 64 for q8_0, got f32\[.*\]; leave it out by where/,
+      /packModel: .* must have rows of whole blocks of 128 for q8_0, got f32\[.*\]; leave it out by where/,
     ],
   } as const;
   test.each(Object.entries(cases))("%s", async (_, [options, kind, message]) => {

@@ -11,8 +11,11 @@ import { expectListedScheme } from "../../ops/expect.js";
 import { gatherRows } from "../../ops/gather-rows.js";
 import { reshape } from "../../ops/reshape.js";
 import { writeSlice } from "../../ops/write-slice.js";
+import { bf16, f16 } from "../../quant/schemes/float.js";
+import { q4_0 } from "../../quant/schemes/q4.js";
+import { q8_0 } from "../../quant/schemes/q8.js";
 import { partSpecs, type Scheme } from "../../quant/schemes/scheme.js";
-import { schemeNamed } from "../../quant/schemes/schemes.js";
+import { schemeAmong } from "../../quant/schemes/scheme-among.js";
 import { tensor } from "../../tensor/create.js";
 import { PackedTensor } from "../../tensor/packed-tensor.js";
 import { keep, scope } from "../../tensor/scope.js";
@@ -24,7 +27,7 @@ export interface PoolOptions {
   readonly numHiddenLayers: number;
   readonly numKeyValueHeads: number;
   readonly headDim: number;
-  /** How keys are stored: of `schemes` by name, or one of your own that the backend lists. f32 unless given. */
+  /** How keys are stored: f16, bf16, q8_0 or q4_0 by name, or any scheme that the backend lists. f32 unless given. */
   readonly keyScheme?: SchemeName | Scheme;
   /** The same of values. */
   readonly valueScheme?: SchemeName | Scheme;
@@ -150,9 +153,12 @@ function emptyPool(backend: Backend, shape: Shape, scheme: Scheme | undefined): 
   return new PackedTensor(scheme, shape, "plain", parts);
 }
 
-function schemeOf(option: string, named: SchemeName | Scheme | undefined, backend: Backend): Scheme | undefined {
-  if (named === undefined) return undefined;
-  const scheme = typeof named === "string" ? schemeNamed(`cache: ${option}`, named) : named;
+/** Those that serve tokens well go by name; every other one is passed itself, so that the library need not be carried for its sake. */
+const named = { f16, bf16, q8_0, q4_0 };
+
+function schemeOf(option: string, given: SchemeName | Scheme | undefined, backend: Backend): Scheme | undefined {
+  if (given === undefined) return undefined;
+  const scheme = typeof given === "string" ? schemeAmong(named, `cache: ${option}`, given) : given;
   expectListedScheme(`cache: ${option}`, backend, scheme.name);
   if (scheme.parts.some(({ per }) => per === "tile" || per === "tensor"))
     throw new ConfigError(

@@ -1,4 +1,4 @@
-// Small floating-point numbers as bit patterns: f16, bf16, e4m3 and e8m0, to and from f32. Encoding rounds to nearest, ties to even.
+// Small floating-point numbers as bit patterns: f16, bf16, e4m3, e5m2 and e8m0, to and from f32. Encoding rounds to nearest, ties to even.
 
 const floats = /* @__PURE__ */ new Float32Array(1);
 const bits = /* @__PURE__ */ new Uint32Array(floats.buffer);
@@ -46,6 +46,36 @@ export function e4m3ToF32(code: number): number {
   const mantissa = code & 7;
   if (exponent === 15 && mantissa === 7) return NaN;
   return exponent === 0 ? sign * mantissa * 2 ** -9 : sign * (8 + mantissa) * 2 ** (exponent - 10);
+}
+
+/** OCP E5M2, an f16 without its lower byte: bias 15, largest finite value 57344. */
+export function e5m2ToF32(code: number): number {
+  return f16ToF32(code << 8);
+}
+
+/** The 8 bits of the e4m3 nearest to an f32, as torch 2.15 rounds: beyond 448, infinity included, it is 448; NaN stays NaN. */
+export function f32ToE4m3(value: number): number {
+  const code = f32ToSmall(value, 3, -6);
+  return (code & 0x7f) < 0x7f || Number.isNaN(value) ? code : code - 1;
+}
+
+/** The 8 bits of the e5m2 nearest to an f32: from 61440 on it is infinity; NaN stays NaN. */
+export function f32ToE5m2(value: number): number {
+  const code = f32ToSmall(value, 2, -14);
+  if (Number.isNaN(value)) return (code & 0x80) | 0x7f;
+  return (code & 0x7f) < 0x7c ? code : (code & 0x80) | 0x7c;
+}
+
+/** The code of the nearest float that has `mantissa` bits behind the sign and the exponent, 2^least the smallest normal; 0x7f where codes end. */
+function f32ToSmall(value: number, mantissa: number, least: number): number {
+  floats[0] = value;
+  const sign = (bits[0] >>> 24) & 0x80;
+  const magnitude = Math.abs(floats[0]);
+  if (!(magnitude < 2 ** 20)) return sign | 0x7f;
+  const exponent = Math.max(((bits[0] >>> 23) & 255) - 127, least);
+  // In steps of the exponent's last mantissa bit; adding 2^52 makes f64 arithmetic round to an integer, ties to even. A carry raises the exponent.
+  const steps = magnitude * 2 ** (mantissa - exponent) + 2 ** 52 - 2 ** 52;
+  return sign | Math.min((exponent - least) * 2 ** mantissa + steps, 0x7f);
 }
 
 /** OCP E8M0: a power of two alone, 2^(code - 127); 255 is NaN. */

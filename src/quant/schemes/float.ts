@@ -4,7 +4,17 @@ import { packBits } from "./bits.js";
 import { f32ToBf16, f32ToF16 } from "./float-codes.js";
 import type { Scheme } from "./scheme.js";
 
-export { bf16ToF32, e4m3ToF32, e8m0ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "./float-codes.js";
+export {
+  bf16ToF32,
+  e4m3ToF32,
+  e5m2ToF32,
+  e8m0ToF32,
+  f16ToF32,
+  f32ToBf16,
+  f32ToE4m3,
+  f32ToE5m2,
+  f32ToF16,
+} from "./float-codes.js";
 
 function floatScheme(name: "f16" | "bf16", codeOf: (value: number) => number): Scheme {
   return {

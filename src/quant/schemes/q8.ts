@@ -1,6 +1,7 @@
 // Q8_0 as GGUF defines it: int8 codes in blocks of 32, one f16 scale per block. Also the rule by which `activations: "q8"` rounds.
 import { rowsOf } from "../../core/shape.js";
 import { packBits } from "./bits.js";
+import { blocksPerRow, eachBlock, greatest } from "./blocks.js";
 import { f16ToF32, f32ToF16 } from "./float-codes.js";
 import type { Scheme } from "./scheme.js";
 
@@ -12,9 +13,7 @@ const BLOCK = 32;
  * 1 / d overflows, d itself is 0 as f16.
  */
 export function encodeQ8Block(x: Float32Array, from: number, to: number, codes: Int8Array, codesFrom: number): number {
-  let amax = 0;
-  for (let i = from; i < to; i++) amax = Math.max(amax, Math.abs(x[i])); // Math.max keeps NaN
-  const d = Math.fround(amax / 127);
+  const d = Math.fround(greatest(x, from, to) / 127);
   const inverse = d === 0 ? 0 : Math.fround(1 / d);
   for (let i = from; i < to; i++) {
     const scaled = Math.fround(x[i] * inverse);
@@ -51,16 +50,12 @@ export const q8_0: Scheme = {
   block: BLOCK,
   encode(x, shape) {
     const { rows, width } = rowsOf(shape);
-    const blocks = Math.ceil(width / BLOCK);
+    const blocks = blocksPerRow(width, BLOCK);
     const codes = new Int8Array(rows * width);
     const scales = new Uint16Array(rows * blocks);
-    for (let row = 0; row < rows; row++) {
-      for (let block = 0; block < blocks; block++) {
-        const from = row * width + block * BLOCK;
-        const to = Math.min(from + BLOCK, (row + 1) * width);
-        scales[row * blocks + block] = encodeQ8Block(x, from, to, codes, from);
-      }
-    }
+    eachBlock(shape, BLOCK, (from, to, block) => {
+      scales[block] = encodeQ8Block(x, from, to, codes, from);
+    });
     return [packBits(codes, 8, rows, width), packBits(scales, 16, rows, blocks)];
   },
 };

@@ -5,7 +5,7 @@ import { rowsOf, showShape, sizeOf } from "../../core/shape.js";
 import type { Shape } from "../../core/shape.js";
 import type { SchemeName } from "../../core/view.js";
 import { codeAt, maskOf, wordsFor } from "./bits.js";
-import { bf16ToF32, e4m3ToF32, e8m0ToF32, f16ToF32 } from "./float-codes.js";
+import { bf16ToF32, e4m3ToF32, e5m2ToF32, e8m0ToF32, f16ToF32 } from "./float-codes.js";
 
 /** Parts are u32 words, or f32 where `as` is "f32", as WGSL wants them. */
 export type Words = Float32Array | Uint32Array;
@@ -17,7 +17,7 @@ export interface Part {
   /** 2..8, 16 or 32. */
   readonly bits: number;
   /** What a code stands for; a list is a codebook. */
-  readonly as: "uint" | "int" | "f32" | "f16" | "bf16" | "e4m3" | "e8m0" | readonly number[];
+  readonly as: "uint" | "int" | "f32" | "f16" | "bf16" | "e4m3" | "e5m2" | "e8m0" | readonly number[];
 }
 
 export interface Scheme {
@@ -102,6 +102,7 @@ function meaning({ as, bits }: Part, code: number): number {
   if (as === "f16") return f16ToF32(code);
   if (as === "bf16") return bf16ToF32(code);
   if (as === "e4m3") return e4m3ToF32(code);
+  if (as === "e5m2") return e5m2ToF32(code);
   if (as === "e8m0") return e8m0ToF32(code);
   return as === "int" && code >= 2 ** (bits - 1) ? code - 2 ** bits : code;
 }
