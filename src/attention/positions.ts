@@ -37,6 +37,10 @@ export interface Step {
   readonly places?: Int32Array;
   /** Whether tokens may see later ones by it; causal attention takes such a step as well. */
   readonly bidirectional?: boolean;
+  /** The widest window whose keys are all listed in `keys`; everything, where it is 0 or left out. */
+  readonly window?: number;
+  /** Behind that window, so many first positions are listed as well. */
+  readonly sinks?: number;
 }
 
 export interface SequenceOptions {

@@ -98,7 +98,8 @@ export class SlotCache implements KVCache {
       }
       // Room for all that the pools can hold, so that steps to come fit as well.
       const length = Math.max(Math.ceil(reached / positionsPerStep) * positionsPerStep, this.#capacity);
-      return { ...this.#upload(tables, next.shape), keys, length, maxLength: this.maxLength, places };
+      const { window, sinks } = this.#sight;
+      return { ...this.#upload(tables, next.shape), keys, length, maxLength: this.maxLength, places, window, sinks };
     } catch (error) {
       lengths.forEach((length, row) => this.#rows[row].truncate(length));
       throw error;
