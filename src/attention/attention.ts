@@ -100,11 +100,13 @@ export class Attention {
         `attention: positions must be for the tokens of x ${showShape(shape)}, got ${showShape(step.rows.shape)}`,
       );
     }
+    if (!causal && !step.bidirectional) {
+      throw new ConfigError(
+        "attention: a layer that is not causal must have a step whose tokens see later ones, got a causal one; make it by stepWithoutCache(backend, positions, false), and use no cache, because what it holds never sees what comes later",
+      );
+    }
     this.#expectShown(step);
-    if (causal || step.bidirectional) return step;
-    throw new ConfigError(
-      "attention: a layer that is not causal must have a step whose tokens see later ones, got a causal one; make it by stepWithoutCache(backend, positions, false), and use no cache, because what it holds never sees what comes later",
-    );
+    return step;
   }
 
   #expectShown({ window: shown = 0, sinks: shownSinks = 0 }: Step): void {

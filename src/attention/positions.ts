@@ -29,8 +29,10 @@ export interface Step {
   readonly queries: Tensor;
   /** i32 [B, S, 3]: position, segment, slot. */
   readonly keys: Tensor;
-  /** At least one more than the greatest position: how many rows the RoPE table needs. */
+  /** At least one more than the greatest position: where the RoPE table may end. */
   readonly length: number;
+  /** The position that the RoPE table's first row belongs to; 0 unless given. */
+  readonly firstRow?: number;
   /** How many tokens the text may come to hold: the cache's `maxLength`; without a cache, `length`. */
   readonly maxLength: number;
   /** [3, B, T], where time, height and width of some token differ: then the table has one row per token. */
