@@ -67,7 +67,8 @@ export class Attention {
 
   /**
    * @param x f32 [B, T, D] @returns f32 [B, T, D]; what rows of padding hold is not defined
-   * @throws ShapeError if the context is not for [B, T]; ConfigError if the block is bidirectional and its step is not
+   * @throws ShapeError if the context is not for [B, T]; ConfigError if the block is bidirectional and its step is not, or if it sees further than
+   *   the cache shows
    */
   forward(x: Tensor, context: AttentionContext): Tensor {
     const { numAttentionHeads: numHeads, numKeyValueHeads: numKvHeads, headDim, rmsNormEps: eps } = this.options;
@@ -99,9 +100,24 @@ export class Attention {
         `attention: positions must be for the tokens of x ${showShape(shape)}, got ${showShape(step.rows.shape)}`,
       );
     }
-    if (causal || step.bidirectional) return step;
+    if (!causal && !step.bidirectional) {
+      throw new ConfigError(
+        "attention: a layer that is not causal must have a step whose tokens see later ones, got a causal one; make it by stepWithoutCache(backend, positions, false), and use no cache, because what it holds never sees what comes later",
+      );
+    }
+    this.#expectShown(step);
+    return step;
+  }
+
+  #expectShown({ window: shown = 0, sinks: shownSinks = 0 }: Step): void {
+    const { window, sinks } = this.#attrs;
+    if (shown === 0 || (window > 0 && window <= shown && sinks <= shownSinks)) return;
+    const [sees, make] =
+      window === 0
+        ? ["everything", "make a DenseCache or PagedCache without one"]
+        : [`window ${window}, sinks ${sinks}`, "make it with at least those"];
     throw new ConfigError(
-      "attention: a layer that is not causal must have a step whose tokens see later ones, got a causal one; make it by stepWithoutCache(backend, positions, false), and use no cache, because what it holds never sees what comes later",
+      `attention: the cache must show all that the layer sees (${sees}), got a cache of window ${shown}, sinks ${shownSinks}; ${make}`,
     );
   }
 }

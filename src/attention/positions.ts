@@ -29,14 +29,20 @@ export interface Step {
   readonly queries: Tensor;
   /** i32 [B, S, 3]: position, segment, slot. */
   readonly keys: Tensor;
-  /** At least one more than the greatest position: how many rows the RoPE table needs. */
+  /** At least one more than the greatest position: where the RoPE table may end. */
   readonly length: number;
+  /** The position that the RoPE table's first row belongs to; 0 unless given. */
+  readonly firstRow?: number;
   /** How many tokens the text may come to hold: the cache's `maxLength`; without a cache, `length`. */
   readonly maxLength: number;
   /** [3, B, T], where time, height and width of some token differ: then the table has one row per token. */
   readonly places?: Int32Array;
   /** Whether tokens may see later ones by it; causal attention takes such a step as well. */
   readonly bidirectional?: boolean;
+  /** The widest window whose keys are all listed in `keys`; everything, where it is 0 or left out. */
+  readonly window?: number;
+  /** Behind that window, so many first positions are listed as well. */
+  readonly sinks?: number;
 }
 
 export interface SequenceOptions {

@@ -30,7 +30,7 @@ export interface CacheOptions extends PoolOptions {
 const stepTables = ["rows", "slots", "queries"] as const;
 type Tables = Record<(typeof stepTables)[number], Int32Array>;
 
-/** RoPE tables grow by so many rows: until then, a recorded step serves. */
+/** RoPE tables grow by so many rows, and where the past is forgotten they move on by so many: until then, a recorded step serves. */
 const positionsPerStep = 4096;
 
 export class SlotCache implements KVCache {
@@ -87,18 +87,22 @@ export class SlotCache implements KVCache {
     this.#makeRoomFor(added);
     const { lengths } = this;
     try {
-      const { rows, length: reached, places } = turnRows(next.position, next.places);
+      const { window, sinks, forgets } = this.#sight;
+      const stride = forgets ? positionsPerStep : undefined;
+      const { rows, length: reached, ...turns } = turnRows(next.position, next.places, stride);
       const tables = { rows, ...this.#tables(next) };
       const keys = this.#table.of(this.#rows, this.#listable);
-      const fits = before && sameShape(before.rows.shape, next.shape) && reached <= before.length;
+      const turned = before && reached <= before.length && before.firstRow === turns.firstRow;
+      const fits = turned && sameShape(before.rows.shape, next.shape);
       // Places of their own have a table of their own, which a recording cannot change.
-      if (fits && before.keys === keys && !places && !before.places) {
+      if (fits && before.keys === keys && !turns.places && !before.places) {
         for (const name of stepTables) before[name].write(tables[name]);
         return before;
       }
       // Room for all that the pools can hold, so that steps to come fit as well.
-      const length = Math.max(Math.ceil(reached / positionsPerStep) * positionsPerStep, this.#capacity);
-      return { ...this.#upload(tables, next.shape), keys, length, maxLength: this.maxLength, places };
+      const length = Math.max(Math.ceil(reached / positionsPerStep) * positionsPerStep, stride ?? this.#capacity);
+      const { maxLength } = this;
+      return { ...this.#upload(tables, next.shape), keys, length, maxLength, ...turns, window, sinks };
     } catch (error) {
       lengths.forEach((length, row) => this.#rows[row].truncate(length));
       throw error;

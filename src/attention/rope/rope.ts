@@ -1,4 +1,4 @@
-// The RoPE table on a device. Made on the host, because devices' sines are too coarse, and grown as texts get longer.
+// The RoPE table on a device. Made on the host, because devices' sines are too coarse, and grown or moved on as texts get longer.
 import type { Backend } from "../../backends/backend.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { tensor } from "../../tensor/create.js";
@@ -11,9 +11,16 @@ import type { TurnRows } from "./turn-rows.js";
 const rowsPerGrowth = 4096;
 
 /** What the table of a step depends on. */
-export interface TableNeeds extends Pick<TurnRows, "length" | "places"> {
+export interface TableNeeds extends Pick<TurnRows, "length" | "places" | "firstRow"> {
   /** How many tokens the text may come to hold. */
   readonly maxLength: number;
+}
+
+/** Rows by position, of the frequencies of texts of `length` tokens. */
+interface PositionTable {
+  readonly table: Tensor;
+  readonly length: number;
+  readonly firstRow: number;
 }
 
 /** Cosines and sines by position; layers with the same rule share one. */
@@ -21,8 +28,9 @@ export class Rope implements Disposable {
   readonly options: RopeOptions;
   readonly #backend: Backend;
   readonly #headDim: number;
-  /** The frequencies of the table are those of texts of `length` tokens. */
-  #byPosition: { readonly table: Tensor; readonly length: number } | undefined;
+  #byPosition: PositionTable | undefined;
+  /** For texts whose beginning no call turns any more. */
+  #further: PositionTable | undefined;
   #byToken: { readonly table: Tensor; readonly places: Int32Array } | undefined;
 
   /** @throws ConfigError if an option is out of range or headDim is odd */
@@ -39,23 +47,22 @@ export class Rope implements Disposable {
    * @throws RecordingError if it must be made inside `record`
    */
   table(length: number, maxLength: number = length): Tensor {
-    const least = leastLengthLike(this.options, maxLength);
-    const before = this.#byPosition;
-    if (before?.length === least && before.table.shape[0] >= length) return before.table;
-    const rows = Math.max(1, Math.ceil(length / rowsPerGrowth)) * rowsPerGrowth;
-    const table = this.#upload(ropeTable(ropeFrequencies(this.#headDim, this.options, least), 0, rows), rows);
-    before?.table.dispose();
-    this.#byPosition = { table, length: least };
-    return table;
+    this.#byPosition = this.#reaching(this.#byPosition, 0, length, maxLength);
+    return this.#byPosition.table;
   }
 
   /**
-   * The table that a step's rows refer to: {@link table}, or, where a token's time, height and width differ, one of the step's own, which is
-   * made for its first layer and replaced with the next step of the kind.
+   * The table that a step's rows refer to: {@link table}, or, where the step says so, one that begins at a later position; or, where a token's
+   * time, height and width differ, one of the step's own. These two are made for its first layer and replaced with the next step of the kind that
+   * needs other rows.
    * @throws ConfigError if it needs `mropeSection` and the options have none, RecordingError if it must be made inside `record`
    */
-  tableFor({ length, maxLength, places }: TableNeeds): Tensor {
-    if (places === undefined) return this.table(length, maxLength);
+  tableFor({ length, maxLength, places, firstRow = 0 }: TableNeeds): Tensor {
+    if (places === undefined) {
+      if (firstRow === 0) return this.table(length, maxLength);
+      this.#further = this.#reaching(this.#further, firstRow, length, maxLength);
+      return this.#further.table;
+    }
     const before = this.#byToken;
     if (before?.places === places) return before.table;
     const frequencies = ropeFrequencies(this.#headDim, this.options, maxLength);
@@ -67,12 +74,24 @@ export class Rope implements Disposable {
 
   dispose(): void {
     this.#byPosition?.table.dispose();
+    this.#further?.table.dispose();
     this.#byToken?.table.dispose();
-    this.#byPosition = this.#byToken = undefined;
+    this.#byPosition = this.#further = this.#byToken = undefined;
   }
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  /** The one before if it suffices. */
+  #reaching(before: PositionTable | undefined, firstRow: number, end: number, maxLength: number): PositionTable {
+    const length = leastLengthLike(this.options, maxLength);
+    const needed = end - firstRow;
+    if (before?.length === length && before.firstRow === firstRow && before.table.shape[0] >= needed) return before;
+    const rows = Math.max(1, Math.ceil(needed / rowsPerGrowth)) * rowsPerGrowth;
+    const table = this.#upload(ropeTable(ropeFrequencies(this.#headDim, this.options, length), firstRow, rows), rows);
+    before?.table.dispose();
+    return { table, length, firstRow };
   }
 
   #upload(values: Float32Array<ArrayBuffer>, rows: number): Tensor {
