@@ -113,6 +113,7 @@ export {
   type FeedForward,
 } from "./models/decoder-block.js";
 export { DecodeStep } from "./models/decode-step.js";
+export type { Decoder } from "./models/decoder.js";
 export type { CacheKind, CacheKinds, MakeCacheOptions } from "./models/cache-kinds.js";
 export { Qwen3, type ForwardOptions, type Qwen3Options, type TokenIds } from "./models/qwen3.js";
 export {

@@ -56,7 +56,7 @@ export const contenders: readonly Contender[] = [
   },
   {
     name: "expert choice",
-    about: `Every expert takes its best tokens of a text, ${k} experts per token on average. It sees the text's future, so its loss is no fair one.`,
+    about: `Every expert takes its best tokens of a text, ${k} experts per token on average. It sees the text's future.`,
     color: "--expert-choice",
     balance: 0,
     make: () => ({ router: new ExpertChoiceRouter({ capacityFactor: k }) }),

@@ -29,7 +29,8 @@ batches of ${batchSize} × ${contextLength} bytes of ${escape(text.name)}. Only 
 <section>
 <h2>At the end</h2>
 <div class="card table">${summary(runs)}</div>
-<p class="muted">Means over the layers and the last tenth of the steps; the loss is that of held-out text.</p>
+<p class="muted">Means over the layers and the last tenth of the steps; the loss is that of held-out text. That of expert choice is no fair one: it
+sees later tokens.</p>
 </section>
 
 <section>

@@ -2,7 +2,7 @@
 // much computation a token is worth. (Jin et al. 2024, "MoE++: accelerating mixture-of-experts methods with zero-computation experts".)
 import { combineExperts } from "../ops/combine-experts.js";
 import { mul } from "../ops/binary.js";
-import { expectInteger } from "../ops/expect.js";
+import { expectInteger, expectShape } from "../ops/expect.js";
 import { gatherRows } from "../ops/gather-rows.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { shareOf, type ExpertGroup } from "./expert-group.js";
@@ -49,14 +49,18 @@ export class ConstantExperts implements ExpertGroup {
   /** [numExperts, D]; f32 in packed models too. */
   readonly constants: Tensor;
 
-  /** @throws ConfigError unless there is at least one */
+  /** @throws ConfigError unless there is at least one, of a width of at least 1 */
   constructor(w: Weights, { numExperts = 1, hiddenSize }: ConstantExpertsOptions) {
     expectInteger("ConstantExperts", "numExperts", numExperts, 1);
+    expectInteger("ConstantExperts", "hiddenSize", hiddenSize, 1);
     this.numExperts = numExperts;
     this.constants = w.take("constants", [numExperts, hiddenSize], "normal") as Tensor;
   }
 
-  forward(_x: Tensor, experts: Tensor, weights: Tensor): Tensor {
+  /** @throws ShapeError if x has another width than the constants */
+  forward(x: Tensor, experts: Tensor, weights: Tensor): Tensor {
+    const { numExperts, constants } = this;
+    expectShape("ConstantExperts", "constants", constants, [numExperts, x.shape[1]], "as wide as x");
     return combineExperts(gatherRows(this.constants, experts), weights);
   }
 }

@@ -2,9 +2,10 @@
 import { ConfigError } from "../core/errors.js";
 import { add, and, less, sub } from "../ops/binary.js";
 import { fill, zeros } from "../ops/fill.js";
-import { expectInteger, expectRank } from "../ops/expect.js";
+import { expectInteger, expectRank, expectShape } from "../ops/expect.js";
 import { reshape } from "../ops/reshape.js";
 import { select } from "../ops/select.js";
+import { expectOption } from "../routing/expect-option.js";
 import type { Router, Routing } from "../routing/router.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { capacityOf, withinCapacity } from "./expert-capacity.js";
@@ -42,12 +43,16 @@ export class ExpertMixture implements MixtureParts {
   /** @throws ConfigError if an option is missing or out of range, or there is no group */
   constructor(w: Weights, options: ExpertMixtureOptions) {
     const { groups } = options;
-    if (groups.length === 0) {
+    if (!groups?.length) {
       throw new ConfigError(
         "ExpertMixture: at least one group of experts must be given, got none; pass new Experts(...)",
       );
     }
-    for (const { numExperts } of groups) expectInteger("ExpertMixture", "numExperts of a group", numExperts, 1);
+    for (const { numExperts, capacityFactor = 0 } of groups) {
+      expectInteger("ExpertMixture", "numExperts of a group", numExperts, 1);
+      const fits = capacityFactor >= 0;
+      expectOption("ExpertMixture", "capacityFactor of a group", capacityFactor, "a number of at least 0", fits);
+    }
     const numExperts = groups.reduce((count, group) => count + group.numExperts, 0);
     const parts = mixtureParts("ExpertMixture", w, numExperts, options);
     this.gate = parts.gate;
@@ -79,6 +84,7 @@ export class ExpertMixture implements MixtureParts {
     for (const group of this.groups) {
       const capacity = capacityOf(group, routing);
       const part = group.forward?.(rows, this.#within(group, experts, first), weights, { batch, capacity });
+      if (part) expectShape("ExpertMixture", "what a group gives", part, rows.shape, "the shape of its input");
       output = output && part ? add(output, part) : (part ?? output);
       first += group.numExperts;
     }

@@ -1,5 +1,6 @@
 // E feed-forwards of one shape, of which each token visits a few.
 import type { Activations } from "../backends/backend.js";
+import { expectInteger } from "../ops/expect.js";
 import { expertMlp } from "../ops/expert-mlp.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { ExpertGroup } from "./expert-group.js";
@@ -21,7 +22,10 @@ export class Experts implements ExpertGroup {
   /** Whether products round their inputs first; set by `packModel`. */
   activations: Activations = "f32";
 
+  /** @throws ConfigError unless all sizes are positive integers */
   constructor(w: Weights, { numExperts, hiddenSize, moeIntermediateSize }: ExpertsOptions) {
+    for (const [name, size] of Object.entries({ numExperts, hiddenSize, moeIntermediateSize }))
+      expectInteger("Experts", name, size, 1);
     this.numExperts = numExperts;
     this.gateUpProj = w.take("gateUpProj", [numExperts, 2 * moeIntermediateSize, hiddenSize], "normal");
     this.downProj = w.take("downProj", [numExperts, hiddenSize, moeIntermediateSize], "normal");

@@ -1,5 +1,6 @@
 // Any layer as one expert of a mixture. What it does is unknown, so it cannot skip rows by itself: it runs on all of them, or on as many as a
 // capacity leaves room for.
+import { ConfigError } from "../core/errors.js";
 import { add, mul } from "../ops/binary.js";
 import { expectShape } from "../ops/expect.js";
 import { arange, fill, zeros } from "../ops/fill.js";
@@ -30,8 +31,11 @@ export class LayerExpert implements ExpertGroup {
   readonly layer: Layer;
   readonly capacityFactor?: number;
 
-  /** @throws ConfigError if the factor is negative */
+  /** @throws ConfigError if there is no layer, or the factor is negative */
   constructor(layer: Layer, { capacityFactor }: LayerExpertOptions = {}) {
+    if (typeof layer?.forward !== "function") {
+      throw new ConfigError(`LayerExpert: a layer with forward(x) must be given, got ${typeof layer}`);
+    }
     this.layer = layer;
     if (capacityFactor === undefined) return;
     expectOption("LayerExpert", "capacityFactor", capacityFactor, "a number of at least 0", capacityFactor >= 0);

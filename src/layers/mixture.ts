@@ -2,13 +2,14 @@
 import { ConfigError } from "../core/errors.js";
 import { rowsOf, showShape } from "../core/shape.js";
 import { add, mul } from "../ops/binary.js";
-import { expectDType, expectShape } from "../ops/expect.js";
+import { expectDType, expectInteger, expectShape } from "../ops/expect.js";
 import { fill } from "../ops/fill.js";
 import { linear } from "../ops/linear.js";
 import { reshape } from "../ops/reshape.js";
 import { select } from "../ops/select.js";
 import { stopGradient } from "../ops/stop-gradient.js";
 import { sigmoid } from "../ops/unary.js";
+import { expectRouter } from "../routing/expect-option.js";
 import type { Router, Routing } from "../routing/router.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Linear } from "./linear.js";
@@ -56,14 +57,12 @@ export interface MixtureParts {
   isolateExperts: boolean;
 }
 
-/** @throws ConfigError if the router is missing, or whether a shared expert has a gate is not said */
+/** @throws ConfigError if the router is missing, a size is out of range, or whether a shared expert has a gate is not said */
 export function mixtureParts(where: string, w: Weights, numExperts: number, options: MixtureOptions): MixtureParts {
   const { hiddenSize, router, sharedExpertIntermediateSize: intermediateSize = 0, sharedExpertGate } = options;
-  if (!router) {
-    throw new ConfigError(
-      `${where}: a router must be given, got none; pass new TopKRouter({ numExpertsPerTok, normTopkProb })`,
-    );
-  }
+  expectRouter(where, router);
+  expectInteger(where, "hiddenSize", hiddenSize, 1);
+  expectInteger(where, "numExperts", numExperts, 1);
   if (!Number.isInteger(intermediateSize) || intermediateSize < 0) {
     throw new ConfigError(
       `${where}: sharedExpertIntermediateSize must be an integer of at least 0, got ${intermediateSize}`,

@@ -5,7 +5,7 @@ import { tensor } from "../tensor/create.js";
 import { record, type Recording } from "../tensor/record.js";
 import { keep, type NotAPromise } from "../tensor/scope.js";
 import type { Tensor } from "../tensor/tensor.js";
-import type { Qwen3 } from "./qwen3.js";
+import type { Decoder } from "./decoder.js";
 import { flatIds } from "./token-ids.js";
 
 interface Recorded<T> {
@@ -19,13 +19,13 @@ interface Recorded<T> {
  * another batch. What it holds, the cache's pools among it, stays alive until `dispose` or the next recording.
  */
 export class DecodeStep<T> implements Disposable {
-  readonly #model: Qwen3;
+  readonly #model: Decoder;
   readonly #cache: KVCache;
   readonly #then: (logits: Tensor) => NotAPromise<T>;
   #recorded: Recorded<T> | undefined;
 
   /** @param then what to make of the logits f32 [B, 1, V]; recorded too, so it neither reads nor writes on the host */
-  constructor(model: Qwen3, cache: KVCache, then: (logits: Tensor) => NotAPromise<T>) {
+  constructor(model: Decoder, cache: KVCache, then: (logits: Tensor) => NotAPromise<T>) {
     this.#model = model;
     this.#cache = cache;
     this.#then = then;

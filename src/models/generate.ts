@@ -9,7 +9,7 @@ import { topK } from "../ops/top-k.js";
 import { scope } from "../tensor/scope.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { DecodeStep } from "./decode-step.js";
-import type { Qwen3 } from "./qwen3.js";
+import type { Decoder } from "./decoder.js";
 import { checkSampling, rankRow, sampleFrom, type SamplingOptions } from "./sample.js";
 
 export interface GenerateOptions extends SamplingOptions {
@@ -35,7 +35,7 @@ const candidates = 256;
  *   is full, and the signal's reason when it is aborted
  */
 export async function* generate(
-  model: Qwen3,
+  model: Decoder,
   prompt: ArrayLike<number>,
   options: GenerateOptions,
 ): AsyncGenerator<number, void, undefined> {
@@ -73,7 +73,7 @@ export async function* generate(
 
 /** Runs all of the prompt but its last chunk; returns that chunk. */
 async function prefill(
-  model: Qwen3,
+  model: Decoder,
   prompt: ArrayLike<number>,
   cache: KVCache,
   signal: AbortSignal | undefined,

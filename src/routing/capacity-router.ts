@@ -3,7 +3,7 @@ import { sizeOf } from "../core/shape.js";
 import { add } from "../ops/binary.js";
 import { reshape } from "../ops/reshape.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { expectExpertsPerTok, expectOption, expectPer, type Per } from "./expect-option.js";
+import { expectExpertsPerTok, expectOption, expectPer, expectRouter, type Per } from "./expect-option.js";
 import { firstCome, nextChoice, type Crowd } from "./overflow.js";
 import { emptySlots, normalizeWeights, type Router, type Routing } from "./router.js";
 
@@ -38,8 +38,9 @@ export class CapacityRouter implements Router {
   readonly numExpertsPerTok: number | undefined;
   #capacityFactor: number;
 
-  /** @throws ConfigError if an option is out of range */
+  /** @throws ConfigError if there is no router or an option is out of range */
   constructor(router: Router, { capacityFactor, per = "row", numExpertsPerTok }: CapacityOptions) {
+    expectRouter("CapacityRouter", router);
     expectOption("CapacityRouter", "capacityFactor", capacityFactor, "a number of at least 0", capacityFactor >= 0);
     expectPer("CapacityRouter", per);
     if (numExpertsPerTok !== undefined) {

@@ -1,5 +1,6 @@
-// The check of a router's numbers.
+// The check of a router's options.
 import { ConfigError } from "../core/errors.js";
+import type { Router } from "./router.js";
 
 /** @throws ConfigError unless `value` is finite and `holds` */
 export function expectOption(where: string, name: string, value: number, rule: string, holds: boolean): void {
@@ -22,6 +23,14 @@ export type Per = "row" | "batch";
 /** @throws ConfigError unless it is "row" or "batch" */
 export function expectPer(where: string, per: Per): void {
   if (per !== "row" && per !== "batch") throw new ConfigError(`${where}: per must be row or batch, got ${String(per)}`);
+}
+
+/** Of a router around another. @throws ConfigError if that is missing */
+export function expectRouter(where: string, router: Router | undefined): void {
+  if (router) return;
+  throw new ConfigError(
+    `${where}: a router must be given, got none; pass new TopKRouter({ numExpertsPerTok, normTopkProb })`,
+  );
 }
 
 /** Of an option that is never guessed. @throws ConfigError unless it is true or false */

@@ -1,10 +1,11 @@
 // Noise on a router's logits, so that training tries experts that it would not choose.
+import { ConfigError } from "../core/errors.js";
 import type { Random } from "../core/random.js";
 import { sizeOf } from "../core/shape.js";
 import { add, mul } from "../ops/binary.js";
 import { randn, tensor } from "../tensor/create.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { expectOption } from "./expect-option.js";
+import { expectOption, expectRouter } from "./expect-option.js";
 import type { Router, Routing } from "./router.js";
 
 export interface NoiseOptions {
@@ -30,8 +31,14 @@ export class NoisyRouter implements Router {
   active = true;
   readonly #options: Required<NoiseOptions>;
 
-  /** @throws ConfigError if an option is out of range */
+  /** @throws ConfigError if the router or `random` is missing, or an option is out of range */
   constructor(router: Router, { random, noise = 0, jitter = 0 }: NoiseOptions) {
+    expectRouter("NoisyRouter", router);
+    if (typeof random?.uniform !== "function") {
+      throw new ConfigError(
+        `NoisyRouter: random must be given as a Random, got ${typeof random}; pass new Random(seed)`,
+      );
+    }
     expectOption("NoisyRouter", "noise", noise, "a number of at least 0", noise >= 0);
     expectOption("NoisyRouter", "jitter", jitter, "in [0, 1]", jitter >= 0 && jitter <= 1);
     this.router = router;

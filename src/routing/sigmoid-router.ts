@@ -80,7 +80,10 @@ export class SigmoidRouter implements Router {
     const numExperts = logits.shape[logits.shape.length - 1];
     const divides = numExperts % nGroup === 0;
     expectOption("SigmoidRouter", "nGroup", nGroup, `a divisor of the number of experts ${numExperts}`, divides);
-    expectEnoughExperts("SigmoidRouter", "numExpertsPerTok", k, (numExperts / nGroup) * topkGroup);
+    const open = (numExperts / nGroup) * topkGroup;
+    const rule = `at most the ${open} experts of topkGroup = ${topkGroup} of ${nGroup} groups`;
+    expectEnoughExperts("SigmoidRouter", "numExpertsPerTok", k, numExperts);
+    expectOption("SigmoidRouter", "numExpertsPerTok", k, rule, k <= open);
     const raw = topkGroup < nGroup ? this.#withinGroups(logits) : this.#amongAll(logits);
     const routing = normTopkProb ? normalizeWeights(raw, scale) : scaleWeights(raw, scale);
     return rowMask ? maskRows(routing, rowMask) : routing;
@@ -90,7 +93,7 @@ export class SigmoidRouter implements Router {
    * Moves the bias of each expert by `rate`: up if fewer slots than the mean wanted it, down if more; what a capacity dropped counts. Call it
    * after a training step with the step's routings of the layers that share this router; nothing is read back. (Wang et al. 2024,
    * "Auxiliary-loss-free load balancing strategy for mixture-of-experts".)
-   * @throws ConfigError without a bias, or without a routing
+   * @throws ConfigError without a bias, or without a routing; ShapeError if that is of another number of experts
    */
   updateBias(routings: Routings, { rate }: BiasUpdateOptions): void {
     const bias = this.eScoreCorrectionBias;
@@ -102,6 +105,13 @@ export class SigmoidRouter implements Router {
     expectOption("SigmoidRouter", "rate", rate, "a positive number", rate > 0);
     scope(() => {
       const load = demandIn("SigmoidRouter", routings); // [E]
+      expectShape(
+        "SigmoidRouter",
+        "eScoreCorrectionBias",
+        bias,
+        load.shape,
+        "one number for each expert of the routings",
+      );
       const average = mean(load);
       const direction = sub(cast(less(load, average), "f32"), cast(less(average, load), "f32"));
       writeSlice(add(bias, mul(direction, rate)), bias, [0]);

@@ -1,7 +1,7 @@
 // Mixtures of unlike experts: capacities against a loop on the host, edges, errors. The laws are in test/laws/expert-mixture.test.ts.
 import {
   allParameters, ConfigError, ConstantExperts, disposeAll, ExpertMixture, Experts, IdentityExperts, LayerExpert, MoELayer, mul, parameters,
-  randomWeights, ShapeError, SigmoidRouter, slice, SwigluMlp, tensor, TopKRouter, trace, valueAndGrad, sum, ZeroExperts, type Backend, type ExpertGroup, type Router,
+  randomWeights, reshape, ShapeError, SigmoidRouter, slice, SwigluMlp, tensor, TopKRouter, trace, valueAndGrad, sum, ZeroExperts, type Backend, type ExpertGroup, type Router,
   type Tensor, type Weights,
 } from "qwen-blocks"; // prettier-ignore
 import { cpu } from "qwen-blocks/cpu";
@@ -200,6 +200,12 @@ describe("ExpertMixture", () => {
       () => mixtureOf([{ numExperts: 0 }], router(1)),
       () => layer(-1),
       () => layer(NaN),
+      () => new LayerExpert(undefined as never),
+      () => new ConstantExperts(w, {} as never),
+      () => new Experts(w, { numExperts: 0, hiddenSize: D, moeIntermediateSize: 3 }),
+      () => mixtureOf(undefined as never, router(1)),
+      () => mixtureOf([{ numExperts: 1, capacityFactor: NaN }], router(1)),
+      () => mixtureOf([{ numExperts: 1, capacityFactor: -1 }], router(1)),
     ])
       // prettier-ignore
       expect(make).toThrow(ConfigError);
@@ -208,6 +214,10 @@ describe("ExpertMixture", () => {
       /at most the number of experts 1, got 2/,
     );
     expect(() => mixtureOf([new ZeroExperts()], router(1)).forward(normal(backend, 1, [2, D]))).toThrow(ShapeError);
+    const wide = new ConstantExperts(w, { hiddenSize: D + 1 });
+    expect(() => mixtureOf([wide], router(1)).forward(x)).toThrow(/ConstantExperts: constants must have shape/);
+    const flat = { numExperts: 1, forward: (rows: Tensor) => reshape(rows, [rows.size]) };
+    expect(() => mixtureOf([flat], router(1)).forward(x)).toThrow(/what a group gives must have shape/);
     const narrow = new LayerExpert({ forward: (x) => slice(x, [0, 0], [x.shape[0], 2]) });
     expect(() => mixtureOf([narrow], router(1)).forward(x)).toThrow(/LayerExpert: what the layer gives must have shape \[2,4\]/); // prettier-ignore
   });

@@ -207,6 +207,9 @@ describe("MoELayer", () => {
     expect(() => new MoELayer(randomWeights(backend, 1), options as never)).toThrow(ConfigError);
     const x = normal(backend, 1, [1, 2, 4]);
     expect(() => new MoELayer(randomWeights(backend, 1), { ...options, router: router(3) }).forward(x)).toThrow(ConfigError); // prettier-ignore
+    for (const size of Object.keys(options))
+      for (const value of [0, 1.5, undefined])
+        expect(() => new MoELayer(randomWeights(backend, 1), { ...options, router: router(1), [size]: value })).toThrow(ConfigError); // prettier-ignore
     const layer = new MoELayer(randomWeights(backend, 1), { ...options, router: router(2) });
     expect(() => layer.forward(x, { rowMask: mask(backend, [1, 1], [2, 1]) })).toThrow(ShapeError);
     expect(() => layer.forward(normal(backend, 1, [1, 2, 5]))).toThrow(ShapeError);

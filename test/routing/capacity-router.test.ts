@@ -203,6 +203,10 @@ describe("CapacityRouter", () => {
     }
   });
 
+  test("refuses no router", () => {
+    expect(() => new CapacityRouter(undefined as never, { capacityFactor: 1 })).toThrow(/a router must be given/);
+  });
+
   const bad: Record<string, object> = {
     "a negative factor": { capacityFactor: -1 },
     "no factor": {},

@@ -84,6 +84,11 @@ describe("NoisyRouter", () => {
     expect(() => record(backend, () => noisy.route(logits).weights)).toThrow(/record/i);
   });
 
+  test("refuses no router and no generator", () => {
+    expect(() => new NoisyRouter(undefined as never, { random: new Random(1) })).toThrow(/a router must be given/);
+    expect(() => new NoisyRouter(inner, {} as never)).toThrow(/random must be given as a Random/);
+  });
+
   const bad: Record<string, object> = {
     "negative noise": { noise: -1 },
     "jitter above 1": { jitter: 1.5 },

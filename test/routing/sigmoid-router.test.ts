@@ -132,6 +132,19 @@ describe("the bias's update", () => {
     expect(await numbers(bias)).toEqual([0.5, -0.5]);
   });
 
+  test("says where the experts are too few: in all, in the open groups, or in the routings of an update", () => {
+    const logits = zeros(backend, [1, 1, 4]);
+    const route = (options: object) => () =>
+      new SigmoidRouter({ numExpertsPerTok: 3, normTopkProb: true, ...options }).route(logits);
+    expect(route({ numExpertsPerTok: 5 })).toThrow(/number of experts 4, got 5/);
+    expect(route({ nGroup: 2, topkGroup: 1 })).toThrow(/the 2 experts of topkGroup = 1 of 2 groups, got 3/);
+    const eScoreCorrectionBias = zeros(backend, [5]);
+    const router = new SigmoidRouter({ numExpertsPerTok: 1, normTopkProb: true, eScoreCorrectionBias });
+    expect(() => router.updateBias([routingOf([0])], { rate: 1 })).toThrow(
+      /eScoreCorrectionBias must have shape \[4\]/,
+    );
+  });
+
   test("refuses to update nothing, by nothing, of nothing", () => {
     const bias = zeros(backend, [4]);
     expect(() => routerOf().updateBias([routingOf([0])], { rate: 0.1 })).toThrow(ConfigError);
