@@ -142,7 +142,7 @@ export class VisibleRows {
       return;
     }
     segment.last = row;
-    if (position < segment.peak) segment.ascending = false;
+    if (position <= segment.peak) segment.ascending = false;
     else segment.peak = position;
   }
 

@@ -56,7 +56,7 @@ export function disposeAll(model: object): void {
 
 /**
  * Whether products round their inputs first by the Q8_0 rule ("q8"), in every block of `model` whose weights are packed in blocks of numbers
- * (Q8_0, Q4_0). It is part of what the model computes, on every backend; llama.cpp computes so.
+ * (such as Q8_0). It is part of what the model computes, on every backend; llama.cpp computes so, but for K-quants.
  */
 export function setActivations(model: object, activations: Activations): void {
   for (const { block, parameter } of placesOf(model)) {

@@ -30,6 +30,8 @@ export function cacheFor<K extends CacheKind>(
   config: Qwen3Config,
   { kind = "dense" as K, maxLength = config.maxPositionEmbeddings, ...sizes }: MakeCacheOptions<K>,
 ): CacheKinds[K] {
+  if (!Object.hasOwn(kinds, kind))
+    throw new ConfigError(`makeCache: kind must be one of ${Object.keys(kinds).join(", ")}, got ${String(kind)}`);
   const { numHiddenLayers, numKeyValueHeads, headDim } = config;
   const windows = Array.from({ length: numHiddenLayers }, (_, layer) => windowOf(config, layer));
   const wide = windows.indexOf(0);

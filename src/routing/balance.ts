@@ -46,7 +46,7 @@ export function loadBalancingLoss(
   }
   return scope(() => {
     const layers = listOf("loadBalancingLoss", routings).map((routing) =>
-      balanceOf(routing, rowMask, score, reduction === "perSequence" ? batchOf(routing) : 1),
+      balanceOf(routing, rowMask, score, reduction === "perSequence" ? batchOf(routing) : undefined),
     );
     if (reduction === "pooled") return product(layers.reduce((a, b) => sumOf(a, b)));
     return div(
@@ -70,8 +70,9 @@ function balanceOf(
   routing: Routing,
   rowMask: Tensor | undefined,
   score: "softmax" | "sigmoid",
-  groups: number,
+  sequences: number | undefined,
 ): Balance {
+  const groups = sequences ?? 1;
   const { logits, counted, countIn } = rowsThatCount(routing, rowMask);
   const { rows, width } = rowsOf(logits.shape);
   const probabilities = counted(score === "softmax" ? softmax(logits) : shareOfSigmoids(logits));
@@ -79,7 +80,7 @@ function balanceOf(
   const filled = filledSlots(routing, rowMask, groups);
   return {
     // What a capacity dropped was chosen nevertheless; of which group is not known.
-    chosen: routing.dropped && groups === 1 ? add(filled, cast(routing.dropped, "f32")) : filled,
+    chosen: routing.dropped && sequences === undefined ? add(filled, cast(routing.dropped, "f32")) : filled,
     probability: reshape(sum(grouped, [1]), [groups, width]),
     rows: countIn(groups),
   };

@@ -33,7 +33,6 @@ export interface FollowOptions {
  */
 export class CapacityRouter implements Router {
   readonly router: Router;
-  readonly rowWise: boolean;
   readonly per: Per;
   readonly numExpertsPerTok: number | undefined;
   #capacityFactor: number;
@@ -49,8 +48,11 @@ export class CapacityRouter implements Router {
     this.router = router;
     this.per = per;
     this.numExpertsPerTok = numExpertsPerTok;
-    this.rowWise = router.rowWise && per === "row" && numExpertsPerTok === undefined;
     this.#capacityFactor = capacityFactor;
+  }
+
+  get rowWise(): boolean {
+    return this.router.rowWise && this.per === "row" && this.numExpertsPerTok === undefined;
   }
 
   get normTopkProb(): boolean {

@@ -40,7 +40,7 @@ export interface BiasUpdateOptions {
 /**
  * experts = the k largest of sigmoid(logits) + bias; weights = their sigmoids without the bias, divided by their sum if `normTopkProb`, times
  * `routedScalingFactor`. (DeepSeek-AI 2024, "DeepSeek-V3 technical report"; transformers' DeepseekV3TopkRouter.) With `nGroup` and
- * `topkGroup`, 1 each if left out, only experts of a token's best groups are chosen.
+ * `topkGroup`, all groups if left out, only experts of a token's best groups are chosen.
  */
 export class SigmoidRouter implements Router {
   readonly rowWise = true;

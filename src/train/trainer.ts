@@ -97,7 +97,10 @@ export class Trainer {
     return valueAndGrad(this.#parameters, (): Losses => {
       const routings = new Map<number, Routing>();
       const crossEntropy = lossOf(this.model, batch, routings);
-      const aux = routings.size > 0 ? loadBalancingLoss(routings, balance) : fill(crossEntropy.backend, [], NaN);
+      const widths = new Set(Array.from(routings.values(), ({ logits }) => logits.shape[logits.shape.length - 1]));
+      // Where it has no weight it is only shown, and unlike layers are no error.
+      const shown = balance ?? (auxCoef === 0 && widths.size > 1 ? { reduction: "perLayer" as const } : undefined);
+      const aux = routings.size > 0 ? loadBalancingLoss(routings, shown) : fill(crossEntropy.backend, [], NaN);
       if (routings.size === 0) this.#warn();
       let total = crossEntropy;
       if (routings.size > 0 && auxCoef !== 0) total = add(total, mul(aux, auxCoef));

@@ -123,6 +123,14 @@ describe.each([...Object.values(schemes), ...made])("$name", (scheme) => {
     if (!shared) for (const value of y.slice(width)) expect(Math.abs(value - 0.01)).toBeLessThanOrEqual(0.0025);
   });
 
+  test("numbers of one sign in a narrow range stay where they are", () => {
+    for (const sign of [-1, 1])
+      for (const spread of [0, 0.03, 0.1]) {
+        const x = Float32Array.from({ length: width }, (_, i) => sign * (1 - (spread * (i % 5)) / 4));
+        for (const [i, value] of roundTrip(scheme, x).entries()) expect(Math.abs(value - x[i])).toBeLessThan(0.25);
+      }
+  });
+
   test("subnormals stay finite", () => {
     const x = Float32Array.from({ length: width }, (_, i) => ((i % 7) - 3) * 2 ** -140);
     for (const value of roundTrip(scheme, x)) expect(Math.abs(value)).toBeLessThanOrEqual(2 ** -125);

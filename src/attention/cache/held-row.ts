@@ -101,7 +101,12 @@ export class HeldRow implements HeldText {
     return this.#tokens.at(-1)?.slot;
   }
 
-  /** The places that have changed since the last call. */
+  /** The places that have changed since the last {@link takeChanged}. */
+  get changed(): readonly number[] {
+    return this.#changed;
+  }
+
+  /** The same, which then count as written. */
   takeChanged(): readonly number[] {
     return this.#changed.splice(0);
   }

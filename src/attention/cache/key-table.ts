@@ -36,8 +36,8 @@ export class KeyTable {
     } else {
       rows.forEach((row, b) => {
         const all = row !== this.#rows[b];
-        const changed = row.takeChanged();
-        this.#write(row, b * capacity, all ? Array.from({ length: capacity }, (_, place) => place) : changed);
+        this.#write(row, b * capacity, all ? Array.from({ length: capacity }, (_, place) => place) : row.changed);
+        row.takeChanged(); // only now: what a failed write leaves is still to be written
       });
     }
     this.#rows = [...rows];

@@ -55,15 +55,14 @@ export class SlotCache implements KVCache {
     const { numHiddenLayers, numKeyValueHeads, headDim, maxLength, batch = 1 } = options;
     const { capacity = Math.min(256, maxLength) } = options;
     const sizes = { numHiddenLayers, numKeyValueHeads, headDim, maxLength, batch, capacity, pageSize };
-    for (const [name, value] of Object.entries(sizes)) {
-      if (!Number.isInteger(value) || value < 1)
-        throw new ConfigError(`${kind}: ${name} must be a positive integer, got ${value}`);
-    }
-    const { window, sinks } = sight;
-    for (const [name, value] of Object.entries({ window, sinks })) {
-      if (!Number.isInteger(value) || value < 0)
-        throw new ConfigError(`${kind}: ${name} must be an integer of at least 0, got ${value}`);
-    }
+    const seen = { window: sight.window, sinks: sight.sinks };
+    for (const [values, least, rule] of [
+      [seen, 0, "an integer of at least 0"],
+      [sizes, 1, "a positive integer"],
+    ] as const)
+      for (const [name, value] of Object.entries(values))
+        if (!Number.isInteger(value) || value < least)
+          throw new ConfigError(`${kind}: ${name} must be ${rule}, got ${value}`);
     this.maxLength = maxLength;
     this.#backend = backend;
     this.#sight = sight;
@@ -176,7 +175,7 @@ export class SlotCache implements KVCache {
     this.#live();
     const longest = Math.max(1, ...texts.map(({ tokens }) => tokens.length));
     const capacity = Math.max(this.#capacity, longest);
-    const room = this.#wholePages(Math.max(count, texts.length * capacity));
+    const room = this.#wholePages(Math.max(1, count, texts.length * capacity));
     this.#pools.load(saved, count, room);
     const slots = new Slots(this.#pageSize);
     slots.growTo(room);
@@ -263,7 +262,9 @@ export class SlotCache implements KVCache {
     if (missing > 0 || this.#pools.layers.length === 0) {
       const kept = [...this.#kept].reduce((sum, { tokens }) => sum + tokens.length, 0);
       const enough = this.#slots.capacity + Math.max(0, missing) * this.#pageSize;
-      const slots = Math.max(enough, this.#wholePages(this.#rows.length * capacity + kept));
+      const planned = Math.max(1, this.#wholePages(this.#rows.length * capacity + kept));
+      // Forks leave pages that nobody fills: beyond the plan it grows by halves, lest every step copy the pools.
+      const slots = enough <= planned ? planned : Math.max(enough, this.#wholePages(1.5 * this.#slots.capacity));
       this.#pools.growTo(slots);
       this.#slots.growTo(slots);
       this.#table.dispose(); // so that no earlier step goes on with the pools that are gone

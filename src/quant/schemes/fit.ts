@@ -13,9 +13,9 @@ export interface AffineFit {
 const TRIES = 8;
 const STEP = 0.125;
 
-/** Scale and offset of x[from..to) with codes 0..top, where offsets are at most 0 and zero lies in the range. All numbers must be finite. */
+/** Scale and offset of x[from..to) with codes 0..top, where offsets are at most 0. All numbers must be finite. */
 export function fitAffine(x: Float32Array, from: number, to: number, top: number): AffineFit {
-  let [low, high, sum] = [0, 0, 0];
+  let [low, high, sum] = [0, -Infinity, 0];
   for (let i = from; i < to; i++) {
     low = Math.min(low, x[i]);
     high = Math.max(high, x[i]);
