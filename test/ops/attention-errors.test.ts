@@ -9,6 +9,7 @@ import { qkNormRope } from "../../src/ops/qk-norm-rope.js";
 import { rope } from "../../src/ops/rope.js";
 import { partSpecs, type Scheme } from "../../src/quant/schemes/scheme.js";
 import { q8_0 } from "../../src/quant/schemes/q8.js";
+import { schemes } from "../../src/quant/schemes/schemes.js";
 import { PackedTensor } from "../../src/tensor/packed-tensor.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import { backend, f, i, refuses } from "./wrong-calls.js";
@@ -78,7 +79,7 @@ refuses({
   "appendKV, unlisted scheme": [
     () =>
       appendKV(f(1, 2, 1, 4), f(1, 2, 1, 4), i(1, 2), packed(backend, { ...q8_0, name: "own" }, [5, 1, 4]), f(5, 1, 4)),
-    'appendKV: backend "cpu" must list scheme own to encode it, got f16, bf16, q8_0, q4_0; encode on the host',
+    `appendKV: backend "cpu" must list scheme own to encode it, got ${Object.keys(schemes).join(", ")}; encode on the host`,
   ],
   "appendKV, one pool for both": [
     () => {
