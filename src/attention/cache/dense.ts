@@ -1,8 +1,5 @@
 // The plain cache: every token keeps a slot of its own until it is dropped. Memory doubles as texts grow.
 import type { Backend } from "../../backends/backend.js";
-import type { Tensor } from "../../tensor/tensor.js";
-import type { Positions, Step } from "../positions.js";
-import type { KVCache, Pool } from "./kv-cache.js";
 import { SlotCache, type CacheOptions } from "./slot-cache.js";
 
 export interface DenseCacheOptions extends CacheOptions {
@@ -15,59 +12,13 @@ export interface DenseCacheOptions extends CacheOptions {
   readonly sinks?: number;
 }
 
-export class DenseCache implements KVCache {
-  readonly #cache: SlotCache;
-
+export class DenseCache extends SlotCache {
   /**
    * @throws ConfigError if a size is no positive integer, window or sinks are negative, or a scheme does not store each token by itself; BackendError if the
    *   backend does not list it
    */
   constructor(backend: Backend, options: DenseCacheOptions) {
     const { window = 0, sinks = 0 } = options;
-    this.#cache = new SlotCache("DenseCache", backend, options, { window, sinks, forgets: false }, 1);
-  }
-
-  get maxLength(): number {
-    return this.#cache.maxLength;
-  }
-
-  get lengths(): readonly number[] {
-    return this.#cache.lengths;
-  }
-
-  begin(next: Positions, before?: Step): Step {
-    return this.#cache.begin(next, before);
-  }
-
-  pool(layer: number): Pool {
-    return this.#cache.pool(layer);
-  }
-
-  truncateTo(length: number, row?: number): void {
-    this.#cache.truncateTo(length, row);
-  }
-
-  removeLast(count: number, row?: number): void {
-    this.#cache.removeLast(count, row);
-  }
-
-  select(rows: readonly number[]): void {
-    this.#cache.select(rows);
-  }
-
-  save(): Promise<Readonly<Record<string, Tensor>>> {
-    return this.#cache.save();
-  }
-
-  load(saved: Readonly<Record<string, Tensor>>): Promise<void> {
-    return this.#cache.load(saved);
-  }
-
-  dispose(): void {
-    this.#cache.dispose();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
+    super("DenseCache", backend, options, { window, sinks, forgets: false }, 1);
   }
 }

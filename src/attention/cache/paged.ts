@@ -1,10 +1,8 @@
 // A cache in pages: a text's slots lie together, texts that begin alike share them, and a beginning can be kept for prompts to come.
 import type { Backend } from "../../backends/backend.js";
 import type { Tensor } from "../../tensor/tensor.js";
-import type { Positions, Step } from "../positions.js";
 import type { DenseCacheOptions } from "./dense.js";
 import type { HeldRow } from "./held-row.js";
-import type { KVCache, Pool } from "./kv-cache.js";
 import { SlotCache } from "./slot-cache.js";
 
 export interface PagedCacheOptions extends DenseCacheOptions {
@@ -13,8 +11,7 @@ export interface PagedCacheOptions extends DenseCacheOptions {
 }
 
 /** After Kwon et al. 2023 (vLLM). A page belongs to the texts that hold a slot of it; none is ever copied. */
-export class PagedCache implements KVCache {
-  readonly #cache: SlotCache;
+export class PagedCache extends SlotCache {
   readonly #prefixes = new Map<HeldRow, Int32Array>();
 
   /**
@@ -23,7 +20,7 @@ export class PagedCache implements KVCache {
    */
   constructor(backend: Backend, options: PagedCacheOptions) {
     const { window = 0, sinks = 0, pageSize = 16 } = options;
-    this.#cache = new SlotCache("PagedCache", backend, options, { window, sinks, forgets: false }, pageSize);
+    super("PagedCache", backend, options, { window, sinks, forgets: false }, pageSize);
   }
 
   /**
@@ -33,11 +30,11 @@ export class PagedCache implements KVCache {
    * @throws IndexError if the row does not hold as many
    */
   keepPrefix(ids: ArrayLike<number>, row = 0): Disposable {
-    const kept = this.#cache.keep(row, ids.length);
+    const kept = this.keep(row, ids.length);
     this.#prefixes.set(kept, Int32Array.from(ids));
     return {
       [Symbol.dispose]: () => {
-        if (this.#prefixes.delete(kept)) this.#cache.drop(kept);
+        if (this.#prefixes.delete(kept)) this.drop(kept);
       },
     };
   }
@@ -56,53 +53,13 @@ export class PagedCache implements KVCache {
       const length = Math.min(shared < 0 ? prefix.length : shared, ids.length - 1);
       if (length > most) [best, most] = [kept, length];
     }
-    this.#cache.resume(row, best, most);
+    this.resume(row, best, most);
     return most;
   }
 
-  get maxLength(): number {
-    return this.#cache.maxLength;
-  }
-
-  get lengths(): readonly number[] {
-    return this.#cache.lengths;
-  }
-
-  begin(next: Positions, before?: Step): Step {
-    return this.#cache.begin(next, before);
-  }
-
-  pool(layer: number): Pool {
-    return this.#cache.pool(layer);
-  }
-
-  truncateTo(length: number, row?: number): void {
-    this.#cache.truncateTo(length, row);
-  }
-
-  removeLast(count: number, row?: number): void {
-    this.#cache.removeLast(count, row);
-  }
-
-  select(rows: readonly number[]): void {
-    this.#cache.select(rows);
-  }
-
-  save(): Promise<Readonly<Record<string, Tensor>>> {
-    return this.#cache.save();
-  }
-
   /** Prefixes are no part of it, and are dropped. */
-  async load(saved: Readonly<Record<string, Tensor>>): Promise<void> {
-    await this.#cache.load(saved);
+  override async load(saved: Readonly<Record<string, Tensor>>): Promise<void> {
+    await super.load(saved);
     this.#prefixes.clear();
-  }
-
-  dispose(): void {
-    this.#cache.dispose();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
   }
 }

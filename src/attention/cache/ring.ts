@@ -2,9 +2,6 @@
 // Sinks and global tokens stay.
 import type { Backend } from "../../backends/backend.js";
 import { ConfigError } from "../../core/errors.js";
-import type { Tensor } from "../../tensor/tensor.js";
-import type { Positions, Step } from "../positions.js";
-import type { KVCache, Pool } from "./kv-cache.js";
 import { SlotCache, type CacheOptions } from "./slot-cache.js";
 
 export interface RingCacheOptions extends CacheOptions {
@@ -20,9 +17,7 @@ export interface RingCacheOptions extends CacheOptions {
  * it has left does not come back. A row can give back what came with its last `begin`, and no token that is older, unless nothing was given
  * up yet or all is dropped. After Xiao et al. 2023 (StreamingLLM), without their renumbering of positions.
  */
-export class RingCache implements KVCache {
-  readonly #cache: SlotCache;
-
+export class RingCache extends SlotCache {
   /**
    * @param options `capacity` is 256 or what the window needs, whichever is less, unless given
    * @throws ConfigError if window or a size is no positive integer, sinks are negative, or a scheme does not store each token by itself; BackendError if the
@@ -36,50 +31,6 @@ export class RingCache implements KVCache {
       );
     const { maxLength, capacity = Math.min(256, maxLength, window + sinks) } = options;
     const sight = { window, sinks, forgets: true };
-    this.#cache = new SlotCache("RingCache", backend, { ...options, capacity }, sight, 1);
-  }
-
-  get maxLength(): number {
-    return this.#cache.maxLength;
-  }
-
-  get lengths(): readonly number[] {
-    return this.#cache.lengths;
-  }
-
-  begin(next: Positions, before?: Step): Step {
-    return this.#cache.begin(next, before);
-  }
-
-  pool(layer: number): Pool {
-    return this.#cache.pool(layer);
-  }
-
-  truncateTo(length: number, row?: number): void {
-    this.#cache.truncateTo(length, row);
-  }
-
-  removeLast(count: number, row?: number): void {
-    this.#cache.removeLast(count, row);
-  }
-
-  select(rows: readonly number[]): void {
-    this.#cache.select(rows);
-  }
-
-  save(): Promise<Readonly<Record<string, Tensor>>> {
-    return this.#cache.save();
-  }
-
-  load(saved: Readonly<Record<string, Tensor>>): Promise<void> {
-    return this.#cache.load(saved);
-  }
-
-  dispose(): void {
-    this.#cache.dispose();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
+    super("RingCache", backend, { ...options, capacity }, sight, 1);
   }
 }

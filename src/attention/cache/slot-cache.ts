@@ -136,7 +136,7 @@ export class SlotCache implements KVCache {
   }
 
   /** Holds the first tokens of a row, whatever becomes of the row. @throws IndexError */
-  keep(row: number, length: number): HeldRow {
+  protected keep(row: number, length: number): HeldRow {
     this.#live();
     const from = this.#row("keepPrefix", row);
     from.expectLength("keepPrefix", row, length);
@@ -146,12 +146,12 @@ export class SlotCache implements KVCache {
   }
 
   /** Undoes {@link keep}. */
-  drop(kept: HeldRow): void {
+  protected drop(kept: HeldRow): void {
     if (this.#kept.delete(kept)) kept.release();
   }
 
   /** Lets an empty row begin with the first tokens of a text held aside, if any. @throws IndexError unless the row exists and is empty */
-  resume(row: number, kept: HeldRow | undefined, length: number): void {
+  protected resume(row: number, kept: HeldRow | undefined, length: number): void {
     this.#live();
     const { length: held } = this.#row("reusePrefix", row);
     if (held > 0)
