@@ -135,6 +135,8 @@ export interface Features {
   readonly maxBufferBytes: number;
   /** Schemes that the kernels know, each with the layout they like best; q8_0 always. */
   readonly schemes: Readonly<Record<SchemeName, string>>;
+  /** Those of them that `quantize` and `appendKV` encode; all of them unless given. q8_0 always. */
+  readonly encodes?: readonly SchemeName[];
 }
 
 export interface Backend extends AsyncDisposable {

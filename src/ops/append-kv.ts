@@ -4,7 +4,7 @@ import { dispatch } from "../tensor/dispatch.js";
 import type { OpDef, Spec } from "../tensor/op.js";
 import { PackedTensor } from "../tensor/packed-tensor.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { expectListedScheme, expectMatrix, expectDType, expectRank, expectShape } from "./expect.js";
+import { expectEncoded, expectMatrix, expectDType, expectRank, expectShape } from "./expect.js";
 import { quantize } from "./quantize.js";
 import { reshape } from "./reshape.js";
 import { scatterRows } from "./scatter-rows.js";
@@ -34,7 +34,7 @@ function poolSpec(what: string, pool: Pool, x: Tensor): Spec {
   expectRank("appendKV", what, pool, 3, "[N, Hkv, d]");
   expectShape("appendKV", what, pool, [pool.shape[0], ...x.shape.slice(2)], "the heads of k", x);
   if (!(pool instanceof PackedTensor)) return { shape: pool.shape };
-  expectListedScheme("appendKV", pool.backend, pool.scheme.name);
+  expectEncoded("appendKV", pool.backend, pool.scheme.name);
   if (pool.layout !== "plain" || pool.scheme.parts.some(({ per }) => per === "tile" || per === "tensor")) {
     throw new ConfigError(
       `appendKV: ${what} must store each token by itself, in the plain layout and with no part per tile or tensor, got ${pool.toString()} in layout ${pool.layout}`,
@@ -59,7 +59,7 @@ function store(x: Tensor, slots: Tensor, pool: Pool): void {
  * kPool[slots[b, t]] = k[b, t] and vPool[slots[b, t]] = v[b, t], encoded where a pool is packed. A slot of -1 or out of range is skipped.
  * @param k f32 [B, T, Hkv, d] @param v f32 [B, T, Hkv, d] @param slots i32 [B, T]
  * @param kPool f32 or packed [N, Hkv, d], changed @param vPool f32 or packed [N, Hkv, d], changed; the schemes may differ
- * @throws ShapeError, DTypeError, AliasError, ConfigError; BackendError if the backend does not list a pool's scheme
+ * @throws ShapeError, DTypeError, AliasError, ConfigError; BackendError if the backend does not encode a pool's scheme
  */
 export function appendKV(k: Tensor, v: Tensor, slots: Tensor, kPool: Pool, vPool: Pool): void {
   dispatch(def(kPool, vPool), [k, v, slots], {}, { targets: [kPool, vPool] });

@@ -1,8 +1,9 @@
 // The checks that ops share. Each throws before anything is enqueued, with the op, the rule, what was found and what to do.
-import type { Backend } from "../backends/backend.js";
+import type { Backend, Features } from "../backends/backend.js";
 import type { DType } from "../core/dtype.js";
 import { BackendError, ConfigError, DTypeError, ShapeError } from "../core/errors.js";
 import { sameShape, showShape, type Shape } from "../core/shape.js";
+import type { SchemeName } from "../core/view.js";
 import type { PackedTensor } from "../tensor/packed-tensor.js";
 import { Tensor } from "../tensor/tensor.js";
 
@@ -55,10 +56,14 @@ export function expectInteger(op: string, what: string, value: number, least: nu
   throw new ConfigError(`${op}: ${what} must be an integer of ${bounds}, got ${value}`);
 }
 
-/** Quantising on the device needs a kernel that knows the scheme. */
-export function expectListedScheme(op: string, backend: Backend, scheme: string): void {
-  if (scheme in backend.features.schemes) return;
+/** The schemes that `quantize` and `appendKV` take on a backend: reading packed numbers is one thing, choosing their codes another. */
+export const encodedBy = ({ schemes, encodes = Object.keys(schemes) }: Features): readonly SchemeName[] => encodes;
+
+/** Quantising on the device needs a kernel that encodes by the scheme. */
+export function expectEncoded(op: string, backend: Backend, scheme: string): void {
+  const encoded = encodedBy(backend.features);
+  if (encoded.includes(scheme)) return;
   throw new BackendError(
-    `${op}: backend "${backend.name}" must list scheme ${scheme} to encode it, got ${Object.keys(backend.features.schemes).join(", ")}; encode on the host`,
+    `${op}: backend "${backend.name}" must encode scheme ${scheme}, got ${encoded.join(", ")}; encode on the host`,
   );
 }

@@ -4,17 +4,17 @@ import { dispatch } from "../tensor/dispatch.js";
 import type { OpDef } from "../tensor/op.js";
 import type { PackedTensor } from "../tensor/packed-tensor.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { expectDType, expectListedScheme } from "./expect.js";
+import { expectDType, expectEncoded } from "./expect.js";
 
 const def = (scheme: Scheme): OpDef<"quantize"> => ({
   name: "quantize",
   infer([x]) {
     expectDType("quantize", "x", x);
-    expectListedScheme("quantize", x.backend, scheme.name);
+    expectEncoded("quantize", x.backend, scheme.name);
     return [{ shape: x.shape, scheme }];
   },
 });
 
-/** Encodes in the plain layout. Carries no gradient. @throws BackendError if the backend does not list the scheme */
+/** Encodes in the plain layout. Carries no gradient. @throws BackendError if the backend does not encode by the scheme */
 export const quantize = (x: Tensor, scheme: Scheme): PackedTensor =>
   dispatch(def(scheme), [x], { scheme: scheme.name })[0];

@@ -4,6 +4,7 @@ import { ConfigError, ShapeError } from "../core/errors.js";
 import { rowsOf } from "../core/shape.js";
 import type { SchemeName } from "../core/view.js";
 import { isRouterWeight, placesOf, type Place } from "../layers/layer.js";
+import { encodedBy } from "../ops/expect.js";
 import { quantize } from "../ops/quantize.js";
 import { tensor } from "../tensor/create.js";
 import { PackedTensor } from "../tensor/packed-tensor.js";
@@ -66,10 +67,10 @@ function expectPackable({ path, parameter }: Place, { name, block }: Scheme): vo
   );
 }
 
-/** On the device where that knows the scheme, else on the host. */
+/** On the device where that encodes by the scheme, else on the host. */
 async function pack(weight: Tensor, scheme: Scheme): Promise<PackedTensor> {
   const { backend, shape } = weight;
-  if (scheme.name in backend.features.schemes) return keep(scope(() => quantize(weight, scheme)));
+  if (encodedBy(backend.features).includes(scheme.name)) return keep(scope(() => quantize(weight, scheme)));
   const words = scheme.encode((await weight.data()) as Float32Array, shape);
   const specs = partSpecs(scheme, shape);
   return keep(

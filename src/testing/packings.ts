@@ -1,9 +1,11 @@
 // Packed operands: the built-in schemes, and others that exist only to be decoded, so that every feature of a scheme's description occurs:
 // codes that reach over words, zeros, offsets, two levels, tiles, codebooks, numbers per row and per tensor.
 import fc from "fast-check";
+import type { Features } from "../backends/backend.js";
 import { BackendError } from "../core/errors.js";
 import type { Random } from "../core/random.js";
 import { rowsOf, type Shape } from "../core/shape.js";
+import { encodedBy } from "../ops/expect.js";
 import { packBits } from "../quant/schemes/bits.js";
 import { f32ToBf16, f32ToF16 } from "../quant/schemes/float-codes.js";
 import { groupWidth, partSpecs, type Part, type Scheme, type Words } from "../quant/schemes/scheme.js";
@@ -97,9 +99,9 @@ export const schemeChoice: fc.Arbitrary<SchemeChoice> = fc.record({
 /** How a matrix is stored: plain as often as packed. */
 export const storedAs: fc.Arbitrary<SchemeChoice | undefined> = orPlain(schemeChoice);
 
-/** How a pool of keys or values is stored: by a scheme that encodes each token by itself and that the backend lists. */
-export function poolStoredAs(listed: Readonly<Record<string, string>>): fc.Arbitrary<SchemeChoice | undefined> {
-  const names = usual.filter((name) => name in listed);
+/** How a pool of keys or values is stored: by a scheme that encodes each token by itself and that the backend encodes. */
+export function poolStoredAs(features: Features): fc.Arbitrary<SchemeChoice | undefined> {
+  const names = usual.filter((name) => encodedBy(features).includes(name));
   return orPlain(fc.constantFrom(...names).map((scheme) => ({ scheme, liked: false })));
 }
 

@@ -4,6 +4,7 @@ import { AliasError, DisposedError } from "../core/errors.js";
 import type { View } from "../core/view.js";
 import { adamW } from "../ops/adam-w.js";
 import { appendKV } from "../ops/append-kv.js";
+import { encodedBy } from "../ops/expect.js";
 import { reshape } from "../ops/reshape.js";
 import { scatterRows } from "../ops/scatter-rows.js";
 import { slice } from "../ops/slice.js";
@@ -36,6 +37,12 @@ function expect(holds: boolean, what: string): void {
 function contract({ kernels, features }: Backend): void {
   for (const name of primitiveNames) expect(typeof kernels[name] === "function", `kernels: ${name} is required`);
   expect("q8_0" in features.schemes, "features.schemes: q8_0 is required, since activations are rounded by it");
+  const encoded = encodedBy(features);
+  expect(encoded.includes("q8_0"), "features.encodes: q8_0 is required, since activations are rounded by it");
+  expect(
+    encoded.every((name) => name in features.schemes),
+    "features.encodes: each must be one of features.schemes",
+  );
   expect(
     features.accuracy === "ieee" || features.accuracy === "wgsl",
     `features.accuracy: ${features.accuracy} is none`,

@@ -79,7 +79,7 @@ refuses({
   "appendKV, unlisted scheme": [
     () =>
       appendKV(f(1, 2, 1, 4), f(1, 2, 1, 4), i(1, 2), packed(backend, { ...q8_0, name: "own" }, [5, 1, 4]), f(5, 1, 4)),
-    `appendKV: backend "cpu" must list scheme own to encode it, got ${Object.keys(schemes).join(", ")}; encode on the host`,
+    `appendKV: backend "cpu" must encode scheme own, got ${Object.keys(schemes).join(", ")}; encode on the host`,
   ],
   "appendKV, one pool for both": [
     () => {

@@ -15,7 +15,7 @@ export interface DenseCacheOptions extends CacheOptions {
 export class DenseCache extends SlotCache {
   /**
    * @throws ConfigError if a size is no positive integer, window or sinks are negative, or a scheme does not store each token by itself; BackendError if the
-   *   backend does not list it
+   *   backend does not encode it
    */
   constructor(backend: Backend, options: DenseCacheOptions) {
     const { window = 0, sinks = 0 } = options;

@@ -16,7 +16,7 @@ export class PagedCache extends SlotCache {
 
   /**
    * @throws ConfigError if a size is no positive integer, window or sinks are negative, or a scheme does not store each token by itself; BackendError if the
-   *   backend does not list it
+   *   backend does not encode it
    */
   constructor(backend: Backend, options: PagedCacheOptions) {
     const { window = 0, sinks = 0, pageSize = 16 } = options;

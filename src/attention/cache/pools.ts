@@ -7,7 +7,7 @@ import type { Shape } from "../../core/shape.js";
 import type { SchemeName } from "../../core/view.js";
 import { bitcast } from "../../ops/cast.js";
 import { zeros } from "../../ops/fill.js";
-import { expectListedScheme } from "../../ops/expect.js";
+import { expectEncoded } from "../../ops/expect.js";
 import { gatherRows } from "../../ops/gather-rows.js";
 import { reshape } from "../../ops/reshape.js";
 import { writeSlice } from "../../ops/write-slice.js";
@@ -42,7 +42,7 @@ export class Pools {
   readonly #schemes: Readonly<Record<keyof Pool, Scheme | undefined>>;
   #layers: readonly Pool[] = [];
 
-  /** @throws ConfigError for a scheme that does not store each token by itself, BackendError for one that the backend does not list */
+  /** @throws ConfigError for a scheme that does not store each token by itself, BackendError for one that the backend does not encode */
   constructor(backend: Backend, options: PoolOptions) {
     this.#backend = backend;
     this.#options = options;
@@ -159,7 +159,7 @@ const named = { f16, bf16, q8_0, q4_0 };
 function schemeOf(option: string, given: SchemeName | Scheme | undefined, backend: Backend): Scheme | undefined {
   if (given === undefined) return undefined;
   const scheme = typeof given === "string" ? schemeAmong(named, `cache: ${option}`, given) : given;
-  expectListedScheme(`cache: ${option}`, backend, scheme.name);
+  expectEncoded(`cache: ${option}`, backend, scheme.name);
   if (scheme.parts.some(({ per }) => per === "tile" || per === "tensor"))
     throw new ConfigError(
       `cache: ${option} must store each token by itself, with no part per tile or tensor, got ${scheme.name}`,

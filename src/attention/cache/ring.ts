@@ -21,7 +21,7 @@ export class RingCache extends SlotCache {
   /**
    * @param options `capacity` is 256 or what the window needs, whichever is less, unless given
    * @throws ConfigError if window or a size is no positive integer, sinks are negative, or a scheme does not store each token by itself; BackendError if the
-   *   backend does not list it
+   *   backend does not encode it
    */
   constructor(backend: Backend, options: RingCacheOptions) {
     const { window, sinks = 0 } = options;

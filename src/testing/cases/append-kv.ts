@@ -21,12 +21,13 @@ import {
 import type { Handle, HostOperand } from "../operands.js";
 import { packedOperand, poolStoredAs, type SchemeChoice } from "../packings.js";
 
-export function appendKVCase({ schemes, accuracy }: Features): fc.Arbitrary<DrawnCall> {
-  const stored = poolStoredAs(schemes);
+export function appendKVCase(features: Features): fc.Arbitrary<DrawnCall> {
+  const stored = poolStoredAs(features);
   return draw(
     { B: few, T: few, N: fewPositive, Hkv: fewPositive, d: positive, kAs: stored, vAs: stored, taste },
     ({ B, T, N, Hkv, d, kAs, vAs, taste }, random) => {
-      const pool = (as: SchemeChoice | undefined): HostOperand => poolOf(random, [N, Hkv, d], as, accuracy === "wgsl");
+      const pool = (as: SchemeChoice | undefined): HostOperand =>
+        poolOf(random, [N, Hkv, d], as, features.accuracy === "wgsl");
       return {
         inputs: [
           floats(random, [B, T, Hkv, d], taste),

@@ -8,8 +8,8 @@ import { matrix, poolStoredAs } from "../packings.js";
 import { headSize, keyRows, tokens } from "./attention.js";
 import { attentionAttrs, tables } from "../visibility.js";
 
-export function attentionGradCase({ schemes }: Features): fc.Arbitrary<DrawnCall> {
-  const stored = poolStoredAs(schemes);
+export function attentionGradCase(features: Features): fc.Arbitrary<DrawnCall> {
+  const stored = poolStoredAs(features);
   return draw(
     {
       ...{ B: few, T: tokens, S: keyRows, N: among(1, 2, 5, 9, 34), Hkv: fewPositive, G: fewPositive },

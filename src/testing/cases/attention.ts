@@ -26,11 +26,11 @@ export interface AttentionDraws {
 
 /** Calls of the op, or of another way to the same. */
 export function attentionCalls(
-  { schemes, accuracy }: Features,
+  features: Features,
   attend: AttentionFunction,
   draws: AttentionDraws,
 ): fc.Arbitrary<DrawnCall> {
-  const stored = poolStoredAs(schemes);
+  const stored = poolStoredAs(features);
   return draw(
     {
       ...{ B: few, T: draws.T, S: draws.S, N: among(1, 2, 5, 9, 34), Hkv: fewPositive, G: fewPositive },
@@ -46,7 +46,7 @@ export function attentionCalls(
         keys,
       ];
       for (const pool of [inputs[1], inputs[2]]) {
-        if (pool && !isPacked(pool) && accuracy === "ieee") spoilUnused(pool, keys);
+        if (pool && !isPacked(pool) && features.accuracy === "ieee") spoilUnused(pool, keys);
       }
       return {
         inputs,
