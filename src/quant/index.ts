@@ -5,4 +5,6 @@ export { fp8, type Fp8Options } from "./schemes/fp8.js";
 export { int4, int8, type IntegerOptions } from "./schemes/integer.js";
 export { mxfp4Parts } from "./schemes/mxfp4.js";
 export { schemeNamed, schemes } from "./schemes/schemes.js";
+export type { Where } from "./matrices.js";
 export { packModel, type PackOptions } from "./pack-model.js";
+export { dequantizeModel, repackModel, type DequantizeOptions, type RepackOptions } from "./repack-model.js";

@@ -1,7 +1,7 @@
 // Schemes that a backend has no kernels for: dequantize, gatherRows, linear and expertMlp see the numbers that the host decodes, bit for bit.
 import {
   dequantize, disposeAll, expertMlp, gatherRows, keep, linear, Linear, PackedTensor, randomWeights, scope, tensor,
-  type Backend, type Memory, type Tensor,
+  type Backend, type Tensor,
 } from "qwen-blocks"; // prettier-ignore
 import { cpu } from "qwen-blocks/cpu";
 import { decode, int4, int8, packModel, schemes, type Scheme } from "qwen-blocks/quant";
@@ -10,6 +10,7 @@ import { Random } from "../../src/core/random.js";
 import { sizeOf } from "../../src/core/shape.js";
 import { partSpecs } from "../../src/quant/schemes/scheme.js";
 import { availableBackends, type AvailableBackend } from "../available-backends.js";
+import { metered } from "./metered.js";
 
 const kernels = ["f16", "bf16", "q8_0", "q4_0"];
 /** The CPU backend decodes every built-in scheme itself; this one only those that all backends know. */
@@ -84,34 +85,19 @@ describe.each([plainCpu, ...availableBackends])("$name", ({ open }) => {
 
 test("a large matrix is decoded in runs of rows, so that what lies between stays small beside it", async () => {
   const backend = await plainCpu.open();
-  let [held, peak] = [0, 0];
-  const { memory: inner } = backend;
-  const memory: Memory = {
-    alloc(bytes) {
-      peak = Math.max(peak, (held += bytes));
-      return inner.alloc(bytes);
-    },
-    free(storage) {
-      held -= storage.byteLength;
-      inner.free(storage);
-    },
-    write: (...call) => inner.write(...call),
-    read: (...call) => inner.read(...call),
-    usage: () => inner.usage(),
-  };
-  const counted = { ...backend, memory };
+  const meter = metered(backend);
   const scheme = int4({ affine: true });
   const shape = [5, 129, 1024]; // two runs and a half
   const words = scheme.encode(drawn(new Random(3), shape), shape);
-  const parts = words.map((part) => tensor(counted, part as Uint32Array<ArrayBuffer>));
+  const parts = words.map((part) => tensor(meter.backend, part as Uint32Array<ArrayBuffer>));
   const packed = new PackedTensor(scheme, shape, "plain", parts);
-  const [before, bytes] = [held, 4 * sizeOf(shape)];
+  const [before, bytes] = [meter.held, 4 * sizeOf(shape)];
   const decoded = dequantize(packed);
   expect(decoded.shape).toEqual(shape);
   expect(await decoded.data()).toEqual(decode(scheme, words, shape));
-  console.log(`decoding took ${((peak - before) / bytes).toFixed(1)} times the memory of its result`);
+  console.log(`decoding took ${((meter.peak - before) / bytes).toFixed(1)} times the memory of its result`);
   // One run takes three dozen tensors of its 2^18 numbers at most; the whole at once would take as many of 2.5 times the size.
-  expect(peak - before).toBeLessThan(bytes + 36 * 4 * 2 ** 18);
+  expect(meter.peak - before).toBeLessThan(bytes + 36 * 4 * 2 ** 18);
   decoded.dispose();
   packed.dispose();
   await backend[Symbol.asyncDispose]();
