@@ -48,6 +48,17 @@ export const Q8_0 = 1;
 export const Q4_0 = 2;
 export const F16 = 3;
 export const BF16 = 4;
+// and those that are read alone (assembly/packed-reading.ts); 5 and 6 are below
+export const INT8 = 10;
+export const INT8_AFFINE = 11;
+export const INT4 = 12;
+export const INT4_AFFINE = 13;
+export const Q4_K = 14;
+export const Q6_K = 15;
+export const MXFP4 = 16;
+export const FP8_E4M3 = 17;
+export const FP8_E5M2 = 18;
+export const FP8_E4M3_TILE = 19;
 
 // rows and elements: 200 and up
 export const UNARY = 200;

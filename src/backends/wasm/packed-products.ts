@@ -5,12 +5,12 @@ import type { Activations } from "../backend.js";
 import { PACKED_MANY, PACKED_ROWS, Q4_0, Q4_0_INTEGERS, Q8_0, Q8_0_INTEGERS, ROUND_ROWS } from "./codes.js";
 import { perTile, type Engine } from "./engine.js";
 import { DOT_SCRATCH, PANEL_CODES, PANEL_ROWS, PANEL_SPARE, ROUNDED_BLOCK } from "./layout.js";
-import { ENCODE_BYTES, matrixWords } from "./packed-rows.js";
+import { ENCODE_BYTES, matrixWords, schemeCode } from "./packed-rows.js";
 import { product, workBytes } from "./product.js";
 
 /** A weight [.., out, in], packed or not, and how x meets it. */
 export interface Weight {
-  /** What commands begin with (assembly/packed.ts). */
+  /** What commands begin with (assembly/packed-matrix.ts). */
   readonly words: readonly number[];
   readonly scheme: number;
   readonly width: number;
@@ -26,12 +26,11 @@ export interface Weight {
 export function weightOf(engine: Engine, weight: Matrix, activations: Activations): Weight {
   const rounds = activations === "q8";
   const { width } = rowsOf(weight.shape);
-  const words = matrixWords(engine, weight);
-  const stored = words[words.length - 1];
+  const stored = schemeCode(weight);
   const scheme = rounds ? (integerSchemes.get(stored) ?? stored) : stored;
   const integers = scheme !== stored;
   return {
-    words: [...words.slice(0, -1), scheme],
+    words: matrixWords(engine, weight, scheme),
     scheme,
     width,
     integers,

@@ -2,7 +2,7 @@
 import { word } from "./command";
 import * as layout from "../layout";
 import { Q4_0_INTEGERS, Q8_0, Q8_0_INTEGERS } from "../codes";
-import { decodeRow, encodeRow } from "./packed";
+import { decodePlaced, encodeRow } from "./packed";
 import { scaleOf } from "./packed-halves";
 import { endOf, firstOf } from "./rows";
 import { sumInts } from "./simd";
@@ -116,7 +116,7 @@ export function roundTile(command: usize, tile: u32, thread: u32): void {
     else {
       const scales = scratch + (blocksOf(width) << 5);
       encodeRow(Q8_0, x, scratch, scales, width, scales + (blocksOf(width) << 1));
-      decodeRow(Q8_0, scratch, scales, to + ((row * width) << 2), width);
+      decodePlaced(Q8_0, scratch, scales, to + ((row * width) << 2), width);
     }
   }
 }

@@ -7,7 +7,8 @@ import { groupProduct } from "./experts";
 import { beginOf, countOf, expertOf, itemAt } from "./group";
 import { COLUMNS } from "./micro";
 import { packPanel } from "./pack";
-import { MATRIX_WORDS, codesOf, decodeRow, scalesOf, schemeOf } from "./packed";
+import { decodeRow } from "./packed";
+import { MATRIX_WORDS, codesOf, scalesOf, schemeOf } from "./packed-matrix";
 import { PANEL_ROWS, packRows, panelBytes, panelProducts } from "./packed-panels";
 import { silu } from "./swiglu";
 
@@ -66,9 +67,7 @@ function products(
     const bytes = (k as usize) << 2;
     let b = codesOf(command, 0, row);
     if (scheme != PLAIN) {
-      for (let n: u32 = 0; n < columns; n++) {
-        decodeRow(scheme, codesOf(command, 0, row + n), scalesOf(command, 0, row + n), scratch + n * bytes, k);
-      }
+      for (let n: u32 = 0; n < columns; n++) decodeRow(command, 0, row + n, scratch + n * bytes, k);
       b = scratch;
     }
     groupProduct(x, xRow, sources, count, b, bytes, columns, k, y, yRow, targets);
@@ -109,10 +108,7 @@ export function packDecodedTile(command: usize, tile: u32, thread: u32): void {
   const last = min(rows, (tile + 1) * perTile * COLUMNS);
   for (let n = tile * perTile * COLUMNS; n < last; n += COLUMNS) {
     const count = min(COLUMNS, last - n);
-    for (let i: u32 = 0; i < count; i++) {
-      const row = first + n + i;
-      decodeRow(schemeOf(command, 0), codesOf(command, 0, row), scalesOf(command, 0, row), scratch + i * bytes, k);
-    }
+    for (let i: u32 = 0; i < count; i++) decodeRow(command, 0, first + n + i, scratch + i * bytes, k);
     packPanel(scratch, (word(command, own) as usize) + n * bytes, COLUMNS, count, k, bytes, 4);
   }
 }

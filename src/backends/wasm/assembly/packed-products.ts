@@ -3,7 +3,7 @@ import { word } from "./command";
 import { DOT_SCRATCH } from "../layout";
 import { storeApart, storeLanes } from "./dot";
 import { addRow } from "./gemm";
-import { MATRIX_WORDS } from "./packed";
+import { MATRIX_WORDS } from "./packed-matrix";
 import { fourProducts } from "./packed-weights";
 import { madd } from "./simd";
 import { silu } from "./swiglu";
