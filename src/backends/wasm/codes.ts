@@ -48,7 +48,7 @@ export const Q8_0 = 1;
 export const Q4_0 = 2;
 export const F16 = 3;
 export const BF16 = 4;
-// and those that are read alone (assembly/packed-reading.ts); 5 and 6 are below
+// and those that are read alone (assembly/packed-reading.ts); 5 to 8 are below
 export const INT8 = 10;
 export const INT8_AFFINE = 11;
 export const INT4 = 12;
@@ -129,3 +129,5 @@ export const PACKED_GROUP_GATED = 508;
 // a weight's scheme, where its products are of integers because x is rounded to codes of its own
 export const Q8_0_INTEGERS = 5;
 export const Q4_0_INTEGERS = 6;
+export const INT8_INTEGERS = 7;
+export const INT4_INTEGERS = 8;
