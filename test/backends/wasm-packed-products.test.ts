@@ -20,11 +20,12 @@ import { trace } from "../../src/tensor/trace.js";
 /** A weight whose numbers are known: codes at both ends of their range among others, blocks of zeros, scales that are powers of two. */
 function knownWeight(random: Random, name: string, rows: number, width: number) {
   const blocks = Math.ceil(width / 32);
-  const [low, high] = name === "q8_0" ? [-128, 127] : [-8, 7];
+  const [low, high] = name.includes("8") ? [-128, 127] : [-8, 7];
   const codes = new Int32Array(rows * width);
   const scales = Float32Array.from({ length: rows * blocks }, () =>
     random.integer(16) === 0 ? 0 : 2 ** (random.integer(4) - 2),
   );
+  if (name === "int8") scales.forEach((_, i) => (scales[i] = scales[i - (i % blocks)])); // a row has one
   for (let row = 0; row < rows; row++) {
     for (let block = 0; block < blocks; block++) {
       const kind = random.integer(5);
@@ -44,18 +45,15 @@ type Known = ReturnType<typeof knownWeight>;
 function upload(backend: Backend, { name, width, codes, scales }: Known, shape: readonly number[]): PackedTensor {
   const scheme = schemes[name];
   const rows = codes.length / Math.max(1, width);
-  const stored =
-    name === "q8_0"
-      ? packBits(codes, 8, rows, width)
-      : packBits(
-          codes.map((c) => c + 8),
-          4,
-          rows,
-          width,
-        );
-  const halves = packBits(Array.from(scales, f32ToF16), 16, rows, Math.ceil(width / 32));
+  const [{ bits }] = scheme.parts;
+  const stored = packBits(name === "q4_0" ? codes.map((c) => c + 8) : codes, bits, rows, width);
+  const blocks = Math.ceil(width / 32);
+  const shared =
+    name === "int8"
+      ? scales.filter((_, i) => i % blocks === 0)
+      : packBits(Array.from(scales, f32ToF16), 16, rows, blocks);
   const specs = partSpecs(scheme, shape);
-  const parts = [stored, halves].map((words, i) => tensor(backend, words, specs[i].shape));
+  const parts = [stored, shared].map((words, i) => tensor(backend, words, specs[i].shape));
   return new PackedTensor(scheme, shape, "plain", parts);
 }
 
@@ -89,49 +87,52 @@ const opened = await Promise.all(builds.map((build) => wasm({ build, threads: 2 
 const backends = opened.filter((backend) => backend !== undefined);
 
 describe.each(backends.map((backend) => ({ backend, build: backend.info.build })))("$build", ({ backend }) => {
-  test.each(["q8_0", "q4_0"])("linear and expertLinear of %s give whole numbers to the last bit", async (name) => {
-    const random = new Random(7);
-    // Few and many rows; whole blocks, short ones, several chunks of scales, several panels.
-    for (const [rows, width, out] of [
-      [1, 32, 4],
-      [3, 33, 5],
-      [8, 127, 9],
-      [9, 1, 65],
-      [13, 96, 8],
-      [2, 1057, 7],
-      [300, 65, 71],
-    ]) {
-      const weight = knownWeight(random, name, out, width);
-      const x = wholeRows(random, rows, width);
-      const handle = upload(backend, weight, [out, width]);
-      const given = tensor(backend, x, [rows, width]);
-      const { lines, y } = await traced(() => linear(given, handle, undefined, { activations: "q8" }));
-      expect(lines).toEqual(["linear native"]);
-      const product = Float32Array.from({ length: rows * out }, (_, i) =>
-        expected(x, Math.floor(i / out), weight, i % out),
-      );
-      expect(y).toEqual(product);
+  test.each(["q8_0", "q4_0", "int8", "int4"])(
+    "linear and expertLinear of %s give whole numbers to the last bit",
+    async (name) => {
+      const random = new Random(7);
+      // Few and many rows; whole blocks, short ones, several chunks of scales, several panels.
+      for (const [rows, width, out] of [
+        [1, 32, 4],
+        [3, 33, 5],
+        [8, 127, 9],
+        [9, 1, 65],
+        [13, 96, 8],
+        [2, 1057, 7],
+        [300, 65, 71],
+      ]) {
+        const weight = knownWeight(random, name, out, width);
+        const x = wholeRows(random, rows, width);
+        const handle = upload(backend, weight, [out, width]);
+        const given = tensor(backend, x, [rows, width]);
+        const { lines, y } = await traced(() => linear(given, handle, undefined, { activations: "q8" }));
+        expect(lines).toEqual(["linear native"]);
+        const product = Float32Array.from({ length: rows * out }, (_, i) =>
+          expected(x, Math.floor(i / out), weight, i % out),
+        );
+        expect(y).toEqual(product);
 
-      const stacked = upload(backend, weight, [1, out, width]);
-      const experts = tensor(
-        backend,
-        Int32Array.from({ length: 2 * rows }, (_, i) => (i % 3) - 1),
-        [rows, 2],
-      );
-      const slots = await expertLinear(given, stacked, experts, { activations: "q8" }).data();
-      const chosen = Float32Array.from({ length: 2 * rows * out }, (_, i) => {
-        const slot = Math.floor(i / out);
-        return slot % 3 === 1 ? product[Math.floor(slot / 2) * out + (i % out)] : 0;
-      });
-      expect(slots).toEqual(chosen);
-    }
-  });
+        const stacked = upload(backend, weight, [1, out, width]);
+        const experts = tensor(
+          backend,
+          Int32Array.from({ length: 2 * rows }, (_, i) => (i % 3) - 1),
+          [rows, 2],
+        );
+        const slots = await expertLinear(given, stacked, experts, { activations: "q8" }).data();
+        const chosen = Float32Array.from({ length: 2 * rows * out }, (_, i) => {
+          const slot = Math.floor(i / out);
+          return slot % 3 === 1 ? product[Math.floor(slot / 2) * out + (i % out)] : 0;
+        });
+        expect(slots).toEqual(chosen);
+      }
+    },
+  );
 
   test("a block whose scale or whose x is not finite gives NaN, and only to its row", async () => {
-    for (const name of ["q8_0", "q4_0"]) {
+    for (const name of ["q8_0", "q4_0", "int8", "int4"]) {
       for (const rows of [2, 20]) {
         const weight = knownWeight(new Random(1), name, 3, 320);
-        weight.scales[13] = NaN;
+        weight.scales[name === "int8" ? 10 : 13] = NaN; // of the second row
         const x = wholeRows(new Random(2), rows, 320);
         x[5] = Infinity;
         const y = await linear(tensor(backend, x, [rows, 320]), upload(backend, weight, [3, 320]), undefined, {
@@ -183,10 +184,15 @@ describe.each(backends.map((backend) => ({ backend, build: backend.info.build })
 test("the number of threads changes no bit of expertMlp, and no kernel declines it", async () => {
   const random = new Random(5);
   const [E, D, I, k] = [3, 96, 80, 2];
+  await using one = await wasm({ threads: 1 });
+  await using three = await wasm({ threads: 3 });
   for (const names of [
     ["q4_0", "q8_0"],
     ["bf16", "q4_0"],
     ["f16", "bf16"],
+    ["q4_k", "fp8_e4m3_tile"],
+    ["int8", "q6_k"],
+    ["mxfp4", "int4"],
   ]) {
     const gateUp = schemes[names[0]].encode(
       Float32Array.from({ length: E * 2 * I * D }, () => random.normal()),
@@ -201,8 +207,7 @@ test("the number of threads changes no bit of expertMlp, and no kernel declines 
         const x = Float32Array.from({ length: rows * D }, () => random.normal());
         const experts = Int32Array.from({ length: rows * k }, () => random.integer(E + 1) - 1);
         const results: Float32Array[] = [];
-        for (const threads of [1, 3]) {
-          await using backend = await wasm({ threads });
+        for (const backend of [one, three]) {
           const packed = (
             name: string,
             words: readonly (Float32Array | Uint32Array)[],

@@ -48,6 +48,17 @@ export const Q8_0 = 1;
 export const Q4_0 = 2;
 export const F16 = 3;
 export const BF16 = 4;
+// and those that are read alone (assembly/packed-reading.ts); 5 to 8 are below
+export const INT8 = 10;
+export const INT8_AFFINE = 11;
+export const INT4 = 12;
+export const INT4_AFFINE = 13;
+export const Q4_K = 14;
+export const Q6_K = 15;
+export const MXFP4 = 16;
+export const FP8_E4M3 = 17;
+export const FP8_E5M2 = 18;
+export const FP8_E4M3_TILE = 19;
 
 // rows and elements: 200 and up
 export const UNARY = 200;
@@ -118,3 +129,5 @@ export const PACKED_GROUP_GATED = 508;
 // a weight's scheme, where its products are of integers because x is rounded to codes of its own
 export const Q8_0_INTEGERS = 5;
 export const Q4_0_INTEGERS = 6;
+export const INT8_INTEGERS = 7;
+export const INT4_INTEGERS = 8;

@@ -5,6 +5,7 @@ import { EagerEngine } from "./engine.js";
 import { kernelsOf } from "./kernels.js";
 import { WasmMemory } from "./memory.js";
 import { compile, instantiate, type Build } from "./module.js";
+import { packing } from "./packed-rows.js";
 import { openPool, type Pool } from "./pool.js";
 import { compileProgram } from "./replay.js";
 import { workerSource } from "./worker-source.js";
@@ -54,7 +55,7 @@ export async function wasm({ threads, build, worker }: WasmOptions = {}): Promis
     features: {
       accuracy: "ieee",
       maxBufferBytes: (linear.pages - 2) * 65536,
-      schemes: { f16: "plain", bf16: "plain", q8_0: "plain", q4_0: "plain" },
+      ...packing,
     },
     memory,
     kernels: kernelsOf(engine),

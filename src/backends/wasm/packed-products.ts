@@ -2,15 +2,27 @@
 import { rowsOf } from "../../core/shape.js";
 import type { Matrix, View } from "../../core/view.js";
 import type { Activations } from "../backend.js";
-import { PACKED_MANY, PACKED_ROWS, Q4_0, Q4_0_INTEGERS, Q8_0, Q8_0_INTEGERS, ROUND_ROWS } from "./codes.js";
+import {
+  INT4,
+  INT4_INTEGERS,
+  INT8,
+  INT8_INTEGERS,
+  PACKED_MANY,
+  PACKED_ROWS,
+  Q4_0,
+  Q4_0_INTEGERS,
+  Q8_0,
+  Q8_0_INTEGERS,
+  ROUND_ROWS,
+} from "./codes.js";
 import { perTile, type Engine } from "./engine.js";
 import { DOT_SCRATCH, PANEL_CODES, PANEL_ROWS, PANEL_SPARE, ROUNDED_BLOCK } from "./layout.js";
-import { ENCODE_BYTES, matrixWords } from "./packed-rows.js";
+import { ENCODE_BYTES, matrixWords, schemeCode } from "./packed-rows.js";
 import { product, workBytes } from "./product.js";
 
 /** A weight [.., out, in], packed or not, and how x meets it. */
 export interface Weight {
-  /** What commands begin with (assembly/packed.ts). */
+  /** What commands begin with (assembly/packed-matrix.ts). */
   readonly words: readonly number[];
   readonly scheme: number;
   readonly width: number;
@@ -26,12 +38,11 @@ export interface Weight {
 export function weightOf(engine: Engine, weight: Matrix, activations: Activations): Weight {
   const rounds = activations === "q8";
   const { width } = rowsOf(weight.shape);
-  const words = matrixWords(engine, weight);
-  const stored = words[words.length - 1];
+  const stored = schemeCode(weight);
   const scheme = rounds ? (integerSchemes.get(stored) ?? stored) : stored;
   const integers = scheme !== stored;
   return {
-    words: [...words.slice(0, -1), scheme],
+    words: matrixWords(engine, weight, scheme),
     scheme,
     width,
     integers,
@@ -45,6 +56,8 @@ export function weightOf(engine: Engine, weight: Matrix, activations: Activation
 const integerSchemes: ReadonlyMap<number, number> = new Map([
   [Q8_0, Q8_0_INTEGERS],
   [Q4_0, Q4_0_INTEGERS],
+  [INT8, INT8_INTEGERS],
+  [INT4, INT4_INTEGERS],
 ]);
 
 /** Scratch memory for {@link round}: rows, then what threads need. */
@@ -96,11 +109,13 @@ interface Places {
 }
 
 function fewRows(engine: Engine, weight: Weight, { x, bias, y, rows, columns }: Places): void {
-  const { words, rowBytes, width, effort } = weight;
-  const [rounded, scratch, sums] = engine.scratch(...roundBytes(engine, weight, rows), DOT_SCRATCH * engine.threads);
+  const { words, rowBytes, width, effort, integers } = weight;
+  // Four rows of the weight, decoded.
+  const threadBytes = rows > 1 && !integers ? 4 * 4 * width : DOT_SCRATCH;
+  const [rounded, scratch, sums] = engine.scratch(...roundBytes(engine, weight, rows), threadBytes * engine.threads);
   const from = round(engine, weight, x, rows, rounded, scratch);
   const each = Math.ceil(perTile(columns, rows * width * effort) / 4) * 4;
-  const command = [...words, from, rowBytes, rows, columns, width, y, columns * 4, each, sums, bias];
+  const command = [...words, from, rowBytes, rows, columns, width, y, columns * 4, each, sums, threadBytes, bias];
   engine.launch(PACKED_ROWS, Math.ceil(columns / each), command);
 }
 

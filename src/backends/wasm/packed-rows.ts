@@ -1,23 +1,52 @@
 // Rows as they are or packed, in plain order: how commands describe them, and the launches that encode and decode them.
 import { rowsOf } from "../../core/shape.js";
 import { isPackedView, type Matrix, type PackedView, type SchemeName } from "../../core/view.js";
-import { BF16, F16, GATHER_PACKED, PLAIN, Q4_0, Q8_0, QUANTIZE } from "./codes.js";
+import type { Features } from "../backend.js";
+import {
+  BF16, F16, FP8_E4M3, FP8_E4M3_TILE, FP8_E5M2, GATHER_PACKED, INT4, INT4_AFFINE, INT8, INT8_AFFINE, MXFP4, PLAIN, Q4_0, Q4_K, Q6_K, Q8_0, QUANTIZE,
+} from "./codes.js"; // prettier-ignore
 import { perTile, type Engine } from "./engine.js";
 import { PIECE } from "./layout.js";
 
-/** The schemes that this backend lists, as commands name them. */
-export const schemeCodes: Readonly<Record<SchemeName, number>> = { f16: F16, bf16: BF16, q8_0: Q8_0, q4_0: Q4_0 };
+/** The schemes that are encoded and decoded, as commands name them. */
+const encoded: Readonly<Record<SchemeName, number>> = { f16: F16, bf16: BF16, q8_0: Q8_0, q4_0: Q4_0 };
+/** Those that are decoded as well. */
+const schemeCodes: Readonly<Record<SchemeName, number>> = {
+  ...encoded,
+  int8: INT8,
+  int8_affine: INT8_AFFINE,
+  int4: INT4,
+  int4_affine: INT4_AFFINE,
+  q4_k: Q4_K,
+  q6_k: Q6_K,
+  mxfp4: MXFP4,
+  fp8_e4m3: FP8_E4M3,
+  fp8_e5m2: FP8_E5M2,
+  fp8_e4m3_tile: FP8_E4M3_TILE,
+};
+
+/** What a backend tells of them. All are in plain order. */
+export const packing: Pick<Features, "schemes" | "encodes"> = {
+  schemes: Object.fromEntries(Object.keys(schemeCodes).map((name) => [name, "plain"])),
+  encodes: Object.keys(encoded),
+};
 
 /** What a thread needs to encode: a block of numbers and its codes. */
 export const ENCODE_BYTES = 192;
 
-/** How commands describe a matrix: where its codes and its scales begin, words of each in a row, and the scheme (assembly/packed.ts). */
-export function matrixWords(engine: Engine, matrix: Matrix): number[] {
-  if (!isPackedView(matrix)) return [engine.at(matrix), 0, rowsOf(matrix.shape).width, 0, PLAIN];
-  const [codes, scales] = matrix.parts;
-  const [scale, perRow] = matrix.parts.length === 1 ? [0, 0] : [engine.at(scales), scales.shape[1]];
-  return [engine.at(codes), scale, codes.shape[1], perRow, schemeCodes[matrix.scheme]];
+/** How the codes of a matrix are named in commands. */
+export const schemeCode = (matrix: Matrix): number => (isPackedView(matrix) ? schemeCodes[matrix.scheme] : PLAIN);
+
+/** How commands describe a matrix (assembly/packed-matrix.ts). */
+export function matrixWords(engine: Engine, matrix: Matrix, scheme = schemeCode(matrix)): number[] {
+  const parts = isPackedView(matrix) ? matrix.parts : [{ ...matrix, shape: [0, rowsOf(matrix.shape).width] }];
+  const [codes, ...others] = parts.map((part) => [engine.at(part), part.shape[1]]);
+  const height = scheme === FP8_E4M3_TILE && matrix.shape.length > 1 ? matrix.shape[matrix.shape.length - 2] : 0;
+  const missing = new Array<number>(2 * (MOST_PARTS - parts.length)).fill(0);
+  return [...codes, scheme, height, ...others.flat(), ...missing];
 }
+/** Of a scheme. */
+const MOST_PARTS = 5;
 
 /** Which rows are decoded: each of `pieces` packed ones, out of `count` or, where indices are given, by these out of `tableRows`. */
 export interface Wanted {

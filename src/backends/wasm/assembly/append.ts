@@ -1,7 +1,8 @@
 // New keys and values go into their slots of the pools, encoded where a pool is packed. A tile has some heads of all tokens, which it takes in
 // order: of equal slots the last stays.
 import { word } from "./command";
-import { MATRIX_WORDS, codesOf, encodeRow, scalesOf, schemeOf } from "./packed";
+import { encodeRow } from "./packed";
+import { MATRIX_WORDS, codesOf, scalesOf, schemeOf } from "./packed-matrix";
 
 /** Words of a pool: the matrix, what goes into it, and how many slots it has. */
 const POOL_WORDS: usize = MATRIX_WORDS + 2;

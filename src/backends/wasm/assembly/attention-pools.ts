@@ -2,7 +2,8 @@
 // to. A block of keys is decoded once for all query rows of a tile.
 import { PLAIN } from "../codes";
 import { roundedUp } from "./attention-blocks";
-import { MATRIX_WORDS, codesOf, decodeRow, scalesOf, schemeOf } from "./packed";
+import { decodeRow } from "./packed";
+import { MATRIX_WORDS, codesOf, schemeOf } from "./packed-matrix";
 
 // The matrices, after all other words of the command.
 export const K_MATRIX: usize = 26, V_MATRIX: usize = K_MATRIX + MATRIX_WORDS;
@@ -20,7 +21,7 @@ export function readRows(command: usize, matrix: usize, list: usize, count: u32,
     } else if (scheme == PLAIN) {
       store<u32>(list, codesOf(command, matrix, row) as u32);
     } else {
-      decodeRow(scheme, codesOf(command, matrix, row), scalesOf(command, matrix, row), to, size);
+      decodeRow(command, matrix, row, to, size);
       store<u32>(list, to as u32);
       to += bytes;
     }

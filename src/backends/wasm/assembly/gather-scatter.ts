@@ -3,7 +3,8 @@ import { F32 } from "../codes";
 import { addRun } from "./binary";
 import { word } from "./command";
 import { copyWords, fillWords } from "./move";
-import { codesOf, decodeRow, scalesOf, schemeOf } from "./packed";
+import { decodeRow } from "./packed";
+import { MATRIX_WORDS } from "./packed-matrix";
 
 /** Words: table, its rows, indices, how many, y, words of a row; indices and columns per tile, tiles across. */
 export function gatherTile(command: usize, tile: u32): void {
@@ -29,19 +30,17 @@ export function gatherTile(command: usize, tile: u32): void {
  * packed rows in a row of the table, numbers in a packed row, packed rows per tile.
  */
 export function gatherPackedTile(command: usize, tile: u32): void {
-  const tableRows = word(command, 5), indices = word(command, 6) as usize;
-  const pieces = word(command, 9), width = word(command, 10), perTile = word(command, 11);
-  const scheme = schemeOf(command, 0);
+  const own = MATRIX_WORDS, tableRows = word(command, own), indices = word(command, own + 1) as usize;
+  const pieces = word(command, own + 4), width = word(command, own + 5), perTile = word(command, own + 6);
   const rowBytes = (width as usize) << 2;
   const first = tile * perTile;
-  const last = min(word(command, 7) * pieces, first + perTile);
-  let y = (word(command, 8) as usize) + first * rowBytes;
+  const last = min(word(command, own + 2) * pieces, first + perTile);
+  let y = (word(command, own + 3) as usize) + first * rowBytes;
   for (let item = first; item < last; item++) {
     const slot = item / pieces;
     const row = indices != 0 ? load<u32>(indices + (slot << 2)) : slot;
     if (row < tableRows) {
-      const packed = row * pieces + (item - slot * pieces);
-      decodeRow(scheme, codesOf(command, 0, packed), scalesOf(command, 0, packed), y, width);
+      decodeRow(command, 0, row * pieces + (item - slot * pieces), y, width);
     } else {
       fillWords(y, 0, width);
     }

@@ -1,9 +1,10 @@
 // Rows of x rounded by the Q8_0 rule, in the order in which integer products read them. Codes of x never reach -128.
 import { word } from "./command";
 import * as layout from "../layout";
-import { Q4_0_INTEGERS, Q8_0, Q8_0_INTEGERS } from "../codes";
-import { decodeRow, encodeRow } from "./packed";
+import { INT4_INTEGERS, Q4_0_INTEGERS, Q8_0 } from "../codes";
+import { decodePlaced, encodeRow } from "./packed";
 import { scaleOf } from "./packed-halves";
+import { isIntegers } from "./packed-matrix";
 import { endOf, firstOf } from "./rows";
 import { sumInts } from "./simd";
 
@@ -111,12 +112,12 @@ export function roundTile(command: usize, tile: u32, thread: u32): void {
   const last = endOf(command, tile);
   for (let row: usize = firstOf(command, tile); row < last; row++) {
     const x = (word(command, 3) as usize) + ((row * width) << 2);
-    if (kind == Q4_0_INTEGERS) roundRow<u8>(x, to + row * rowBytes(width), width, scratch);
-    else if (kind == Q8_0_INTEGERS) roundRow<i8>(x, to + row * rowBytes(width), width, scratch);
+    if (kind == Q4_0_INTEGERS || kind == INT4_INTEGERS) roundRow<u8>(x, to + row * rowBytes(width), width, scratch);
+    else if (isIntegers(kind)) roundRow<i8>(x, to + row * rowBytes(width), width, scratch);
     else {
       const scales = scratch + (blocksOf(width) << 5);
       encodeRow(Q8_0, x, scratch, scales, width, scales + (blocksOf(width) << 1));
-      decodeRow(Q8_0, scratch, scales, to + ((row * width) << 2), width);
+      decodePlaced(Q8_0, scratch, scales, to + ((row * width) << 2), width);
     }
   }
 }

@@ -1,5 +1,6 @@
-// Four rows of int8 codes or nibbles (`S`: i8, u8) times one rounded row of x: integers within a block of 32, their products with both scales
-// summed in f32. The integers are those of both builds.
+// Four rows of int8 codes or nibbles times one rounded row of x: integers within a block of 32, their products with both scales summed in f32.
+// The integers are those of both builds. `S`: i8 for q8_0, i16 for int8, whose rows have one scale, u8 for q4_0, u16 for int4, whose nibbles are
+// signed.
 import * as layout from "../layout";
 import { copyWords } from "./move";
 import { BLOCK_BYTES, START, scalesOf } from "./packed-activations";
@@ -7,10 +8,28 @@ import { fromHalves, scaleOf, specialOf } from "./packed-halves";
 import { madd, sumLanes4 } from "./simd";
 
 const NIBBLE: usize = memory.data<u16>([15]);
+/** Makes nibbles of int4 those of q4_0. */
+const SIGNS: usize = memory.data<u8>([0x88]);
 
 /** Bytes of a block's codes. */
 export function codeBytes<S>(): usize {
   return isSigned<S>() ? 32 : 16;
+}
+
+/** Bytes from a block's scale to the next. */
+export function scaleBytes<S>(): usize {
+  return isSigned<S>() && sizeof<S>() == 2 ? 0 : 2;
+}
+
+/** The scale of a row's block. */
+export function blockScale<S>(at: usize): f32 {
+  return scaleBytes<S>() == 0 ? load<f32>(at) : scaleOf(at);
+}
+
+/** Sixteen bytes of codes. */
+export function loadCodes<S>(at: usize): v128 {
+  const codes = v128.load(at);
+  return !isSigned<S>() && sizeof<S>() == 2 ? v128.xor(codes, v128.load_splat<u8>(SIGNS)) : codes;
 }
 
 /** The integer sums of one block: 16 bytes of nibbles, or 32 of int8. */
@@ -44,7 +63,12 @@ const CHUNK: u32 = 32;
 const ROW: usize = layout.DOT_SCRATCH / 5;
 
 /** The scales of `count` blocks of a row times those of x. */
-function multiplyScales(x: usize, scales: usize, to: usize, count: u32): void {
+function multiplyScales<S>(x: usize, scales: usize, to: usize, count: u32): void {
+  if (scaleBytes<S>() == 0) {
+    const scale = v128.load_splat<f32>(scales);
+    for (let i: usize = 0; i < ((count as usize) << 2); i += 16) v128.store(to + i, f32x4.mul(scale, v128.load(x + i)));
+    return;
+  }
   for (let i = count >> 3; i != 0; i--) {
     const codes = v128.load(scales), special = v128.any_true(specialOf(codes));
     v128.store(to, f32x4.mul(fromHalves(i32x4.extend_low_i16x8_s(codes), special), v128.load(x)));
@@ -63,7 +87,7 @@ function multiplyScales(x: usize, scales: usize, to: usize, count: u32): void {
 
 /** A block of a row, added to its sums. */
 function addBlock<S>(b: usize, x0: v128, x1: v128, x2: v128, x3: v128, start: v128, mask: v128, scale: v128, sums: v128): v128 {
-  const w = v128.load(b);
+  const w = loadCodes<S>(b);
   const v = isSigned<S>() ? v128.load(b, 16) : w;
   return madd(f32x4.convert_i32x4_s(blockSums<S>(w, v, x0, x1, x2, x3, start, mask)), scale, sums);
 }
@@ -91,10 +115,10 @@ export function integerDot4<S>(
   for (;;) {
     while (blocks != 0) {
       const count = min(CHUNK, blocks);
-      multiplyScales(scales, s0, scratch, count);
-      multiplyScales(scales, s1, scratch + ROW, count);
-      multiplyScales(scales, s2, scratch + 2 * ROW, count);
-      multiplyScales(scales, s3, scratch + 3 * ROW, count);
+      multiplyScales<S>(scales, s0, scratch, count);
+      multiplyScales<S>(scales, s1, scratch + ROW, count);
+      multiplyScales<S>(scales, s2, scratch + 2 * ROW, count);
+      multiplyScales<S>(scales, s3, scratch + 3 * ROW, count);
       let f = scratch;
       for (let i = count; i != 0; i--) {
         const x0 = v128.load(x), x1 = v128.load(x, 16), start = v128.load(x, START);
@@ -116,10 +140,10 @@ export function integerDot4<S>(
         f += 4;
       }
       scales += count << 2;
-      s0 += count << 1;
-      s1 += count << 1;
-      s2 += count << 1;
-      s3 += count << 1;
+      s0 += (count as usize) * scaleBytes<S>();
+      s1 += (count as usize) * scaleBytes<S>();
+      s2 += (count as usize) * scaleBytes<S>();
+      s3 += (count as usize) * scaleBytes<S>();
       blocks -= count;
     }
     if (left == 0) break;

@@ -1,13 +1,14 @@
 // Many rows of x times rows of a weight: codes are put in order, or decoded, once for all of them.
 import { PANEL_SPARE } from "../layout";
-import { PLAIN, Q4_0_INTEGERS, Q8_0_INTEGERS } from "../codes";
+import { INT4_INTEGERS, INT8_INTEGERS, PLAIN, Q4_0_INTEGERS, Q8_0_INTEGERS } from "../codes";
 import { word } from "./command";
 import { storeLanes } from "./dot";
 import { groupProduct } from "./experts";
 import { beginOf, countOf, expertOf, itemAt } from "./group";
 import { COLUMNS } from "./micro";
 import { packPanel } from "./pack";
-import { MATRIX_WORDS, codesOf, decodeRow, scalesOf, schemeOf } from "./packed";
+import { decodeRow } from "./packed";
+import { MATRIX_WORDS, codesOf, isIntegers, scalesOf, schemeOf } from "./packed-matrix";
 import { PANEL_ROWS, packRows, panelBytes, panelProducts } from "./packed-panels";
 import { silu } from "./swiglu";
 
@@ -24,8 +25,7 @@ function packAll<S>(command: usize, row: u32, columns: u32, k: u32, panels: usiz
   }
 }
 
-/** Rounded rows `sources` of x times rows `row` on of the weight, into rows `targets` of y; `bias` of each column unless 0. */
-function integerProducts<S>(
+function productsOf<S>(
   command: usize, row: u32, columns: u32, k: u32, x: usize, xRow: usize, sources: usize, count: u32,
   y: usize, yRow: usize, targets: usize, bias: usize, scratch: usize,
 ): void {
@@ -46,6 +46,25 @@ function integerProducts<S>(
   }
 }
 
+/** Rounded rows `sources` of x times rows `row` on of the weight, into rows `targets` of y; `bias` of each column unless 0. */
+function integerProducts(
+  command: usize, row: u32, columns: u32, k: u32, x: usize, xRow: usize, sources: usize, count: u32,
+  y: usize, yRow: usize, targets: usize, bias: usize, scratch: usize,
+): void {
+  switch (schemeOf(command, 0)) {
+    case Q8_0_INTEGERS:
+      return productsOf<i8>(command, row, columns, k, x, xRow, sources, count, y, yRow, targets, bias, scratch);
+    case Q4_0_INTEGERS:
+      return productsOf<u8>(command, row, columns, k, x, xRow, sources, count, y, yRow, targets, bias, scratch);
+    case INT8_INTEGERS:
+      return productsOf<i16>(command, row, columns, k, x, xRow, sources, count, y, yRow, targets, bias, scratch);
+    case INT4_INTEGERS:
+      return productsOf<u16>(command, row, columns, k, x, xRow, sources, count, y, yRow, targets, bias, scratch);
+    default:
+      unreachable();
+  }
+}
+
 function storeSums(to: usize, sums: usize, bias: usize, left: u32): void {
   let value = v128.load(sums);
   if (bias != 0) value = f32x4.add(value, v128.load(bias));
@@ -58,17 +77,13 @@ function products(
   y: usize, yRow: usize, targets: usize, scratch: usize,
 ): void {
   const scheme = schemeOf(command, 0);
-  if (scheme == Q8_0_INTEGERS) {
-    integerProducts<i8>(command, row, columns, k, x, xRow, sources, count, y, yRow, targets, 0, scratch);
-  } else if (scheme == Q4_0_INTEGERS) {
-    integerProducts<u8>(command, row, columns, k, x, xRow, sources, count, y, yRow, targets, 0, scratch);
+  if (isIntegers(scheme)) {
+    integerProducts(command, row, columns, k, x, xRow, sources, count, y, yRow, targets, 0, scratch);
   } else {
     const bytes = (k as usize) << 2;
     let b = codesOf(command, 0, row);
     if (scheme != PLAIN) {
-      for (let n: u32 = 0; n < columns; n++) {
-        decodeRow(scheme, codesOf(command, 0, row + n), scalesOf(command, 0, row + n), scratch + n * bytes, k);
-      }
+      for (let n: u32 = 0; n < columns; n++) decodeRow(command, 0, row + n, scratch + n * bytes, k);
       b = scratch;
     }
     groupProduct(x, xRow, sources, count, b, bytes, columns, k, y, yRow, targets);
@@ -90,11 +105,7 @@ export function packedManyTile(command: usize, tile: u32, thread: u32): void {
   const scratch = (word(command, own + 9) as usize) + thread * word(command, own + 10);
   const bias = word(command, own + 11) == 0 ? 0 : (word(command, own + 11) as usize) + (column << 2);
   const width = min(across, columns - column), count = min(down, rows - row);
-  if (schemeOf(command, 0) == Q8_0_INTEGERS) {
-    integerProducts<i8>(command, column, width, k, x, xRow, 0, count, y, yRow, 0, bias, scratch);
-  } else {
-    integerProducts<u8>(command, column, width, k, x, xRow, 0, count, y, yRow, 0, bias, scratch);
-  }
+  integerProducts(command, column, width, k, x, xRow, 0, count, y, yRow, 0, bias, scratch);
 }
 
 /**
@@ -109,10 +120,7 @@ export function packDecodedTile(command: usize, tile: u32, thread: u32): void {
   const last = min(rows, (tile + 1) * perTile * COLUMNS);
   for (let n = tile * perTile * COLUMNS; n < last; n += COLUMNS) {
     const count = min(COLUMNS, last - n);
-    for (let i: u32 = 0; i < count; i++) {
-      const row = first + n + i;
-      decodeRow(schemeOf(command, 0), codesOf(command, 0, row), scalesOf(command, 0, row), scratch + i * bytes, k);
-    }
+    for (let i: u32 = 0; i < count; i++) decodeRow(command, 0, first + n + i, scratch + i * bytes, k);
     packPanel(scratch, (word(command, own) as usize) + n * bytes, COLUMNS, count, k, bytes, 4);
   }
 }

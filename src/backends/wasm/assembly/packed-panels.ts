@@ -1,9 +1,8 @@
-// Many rounded rows of x times int8 codes or nibbles (`S`: i8, u8): eight rows of the weight are put in the order of the integer products once,
+// Many rounded rows of x times int8 codes or nibbles (`S` as in packed-dot.ts): eight rows of the weight are put in the order of the integer products once,
 // then read by four rows of x at a time.
 import * as layout from "../layout";
 import { BLOCK_BYTES, SCALE, TOTAL } from "./packed-activations";
-import { codeBytes, fillUp } from "./packed-dot";
-import { scaleOf } from "./packed-halves";
+import { blockScale, codeBytes, fillUp, loadCodes, scaleBytes } from "./packed-dot";
 import { madd } from "./simd";
 
 /** Rows of a weight in a panel, and rows of x that meet it at a time. */
@@ -35,10 +34,10 @@ function transposeSteps(a: v128, b: v128, c: v128, d: v128, to: usize): void {
 function vectorOf<S>(codes: usize, i: usize): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) {
     if (isSigned<S>()) return v128.load(codes + (i << 4));
-    return v128.and(i16x8.shr_u(v128.load(codes), (i << 2) as i32), i8x16.splat(15));
+    return v128.and(i16x8.shr_u(loadCodes<S>(codes), (i << 2) as i32), i8x16.splat(15));
   }
   if (isSigned<S>()) return v128.load8x8_s(codes + (i << 3));
-  return v128.and(i16x8.shr_u(v128.load(codes), (i << 2) as i32), i16x8.splat(15));
+  return v128.and(i16x8.shr_u(loadCodes<S>(codes), (i << 2) as i32), i16x8.splat(15));
 }
 
 function packQuad<S>(c0: usize, c1: usize, c2: usize, c3: usize, to: usize): void {
@@ -66,15 +65,15 @@ export function packRows<S>(
         c3 = fillUp(scratch + 96, c3, words);
       }
       packQuad<S>(c0, c1, c2, c3, at);
-      v128.store(at + CODES, f32x4(scaleOf(s0), scaleOf(s1), scaleOf(s2), scaleOf(s3)));
+      v128.store(at + CODES, f32x4(blockScale<S>(s0), blockScale<S>(s1), blockScale<S>(s2), blockScale<S>(s3)));
       c0 += codeBytes<S>();
       c1 += codeBytes<S>();
       c2 += codeBytes<S>();
       c3 += codeBytes<S>();
-      s0 += 2;
-      s1 += 2;
-      s2 += 2;
-      s3 += 2;
+      s0 += scaleBytes<S>();
+      s1 += scaleBytes<S>();
+      s2 += scaleBytes<S>();
+      s3 += scaleBytes<S>();
       at += CODES + 32;
     }
   }

@@ -1,34 +1,44 @@
 // Few rows of x times packed weights, which are read once, where they lie.
 import { word } from "./command";
 import { DOT_SCRATCH } from "../layout";
-import { storeApart, storeLanes } from "./dot";
+import { dotRows, storeApart, storeLanes } from "./dot";
 import { addRow } from "./gemm";
-import { MATRIX_WORDS } from "./packed";
+import { decodeRow } from "./packed";
+import { MATRIX_WORDS, isIntegers, schemeOf } from "./packed-matrix";
 import { fourProducts } from "./packed-weights";
 import { madd } from "./simd";
 import { silu } from "./swiglu";
 
 /**
- * The quarters of a tile's columns side by side, as dotRow has them. Words: weight; x, bytes between its rows, rows; columns, k; y, bytes between
- * its rows; columns per tile; scratch of the threads; bias or 0.
+ * The quarters of a tile's columns side by side, as dotRow has them. Several rows of x meet rows of the weight that are decoded once for all of
+ * them, unless the products are of integers. Words: weight; x, bytes between its rows, rows; columns, k; y, bytes between its rows; columns per
+ * tile; scratch of the threads, bytes of it per thread; bias or 0.
  */
 export function packedRowsTile(command: usize, tile: u32, thread: u32): void {
   const own = MATRIX_WORDS;
   const x = word(command, own) as usize, xRow = word(command, own + 1) as usize, rows = word(command, own + 2);
   const columns = word(command, own + 3), k = word(command, own + 4), perTile = word(command, own + 7);
-  const y = word(command, own + 5) as usize, yRow = word(command, own + 6) as usize, bias = word(command, own + 9) as usize;
-  const scratch = (word(command, own + 8) as usize) + thread * DOT_SCRATCH;
-  const first = tile * perTile, count = min(perTile, columns - first), apart = count >> 2;
-  for (let n = first; n < first + apart; n++) {
-    for (let m: usize = 0; m < rows; m++) {
-      storeApart(y + m * yRow + (n << 2), fourProducts(command, n, 4, apart, x + m * xRow, k, scratch), apart);
+  const y = word(command, own + 5) as usize, yRow = word(command, own + 6) as usize, bias = word(command, own + 10) as usize;
+  const scratch = (word(command, own + 8) as usize) + thread * word(command, own + 9);
+  const first = tile * perTile, count = min(perTile, columns - first), apart = count >> 2, bytes = (k as usize) << 2;
+  if (rows > 1 && !isIntegers(schemeOf(command, 0))) {
+    for (let n = first; n < first + count; n += 4) {
+      const four = min(4, first + count - n);
+      for (let i: u32 = 0; i < four; i++) decodeRow(command, 0, n + i, scratch + i * bytes, k);
+      dotRows(x, xRow, rows, scratch, bytes, four, k, y + (n << 2), yRow);
+    }
+  } else {
+    for (let n = first; n < first + apart; n++) {
+      for (let m: usize = 0; m < rows; m++) {
+        storeApart(y + m * yRow + (n << 2), fourProducts(command, n, 4, apart, x + m * xRow, k, scratch), apart);
+      }
+    }
+    const n = first + 4 * apart, left = count & 3;
+    for (let m: usize = 0; m < rows && left != 0; m++) {
+      storeLanes(y + m * yRow + (n << 2), fourProducts(command, n, left, 1, x + m * xRow, k, scratch), left);
     }
   }
-  for (let m: usize = 0; m < rows; m++) {
-    const n = first + 4 * apart, to = y + m * yRow;
-    if (count & 3) storeLanes(to + (n << 2), fourProducts(command, n, count & 3, 1, x + m * xRow, k, scratch), count & 3);
-    if (bias != 0) addRow(to + (first << 2), bias + (first << 2), count);
-  }
+  for (let m: usize = 0; m < rows && bias != 0; m++) addRow(y + m * yRow + (first << 2), bias + (first << 2), count);
 }
 
 // Words: weight; x, bytes between its rows, slots that share a row; columns, k; y, bytes between its rows; columns per tile; scratch of the

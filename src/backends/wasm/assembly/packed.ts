@@ -4,33 +4,28 @@ import * as layout from "../layout";
 import { word } from "./command";
 import { copyWords, fillWords } from "./move";
 import { decodeBf16Row, decodeF16Row, encodeFloats } from "./packed-floats";
+import { MATRIX_WORDS, codesOf, scalesOf, schemeOf } from "./packed-matrix";
 import { decodeQ4Row, encodeQ4Block } from "./packed-q4";
 import { decodeQ8Row, encodeQ8Block } from "./packed-q8";
+import { isRead, readRow } from "./packed-reading";
 
 const BLOCK: u32 = 32;
 const PIECE: u32 = layout.PIECE;
-
-// A command describes a matrix by five words: where its codes and its scales begin, words of each in a row, and the scheme. What is not packed
-// has its numbers for codes.
-export const MATRIX_WORDS: usize = 5;
-
-export function codesOf(command: usize, matrix: usize, row: usize): usize {
-  return (word(command, matrix) as usize) + ((row * word(command, matrix + 2)) << 2);
-}
-export function scalesOf(command: usize, matrix: usize, row: usize): usize {
-  return (word(command, matrix + 1) as usize) + ((row * word(command, matrix + 3)) << 2);
-}
-export function schemeOf(command: usize, matrix: usize): u32 {
-  return word(command, matrix + 4);
-}
 
 /** Bits of a code. */
 function bitsOf(scheme: u32): u32 {
   return scheme == Q4_0 ? 4 : scheme == Q8_0 ? 8 : scheme == PLAIN ? 32 : 16;
 }
 
-/** The numbers of one row. Only q8_0 and q4_0 have scales. */
-export function decodeRow(scheme: u32, codes: usize, scales: usize, to: usize, width: u32): void {
+/** The numbers of one row. */
+export function decodeRow(command: usize, matrix: usize, row: u32, to: usize, width: u32): void {
+  const scheme = schemeOf(command, matrix);
+  if (isRead(scheme)) readRow(command, matrix, row, 0, width, to);
+  else decodePlaced(scheme, codesOf(command, matrix, row), scalesOf(command, matrix, row), to, width);
+}
+
+/** Of a row that was encoded here, wherever it lies. Only q8_0 and q4_0 have scales. */
+export function decodePlaced(scheme: u32, codes: usize, scales: usize, to: usize, width: u32): void {
   switch (scheme) {
     case PLAIN:
       return copyWords(to, codes, width);
@@ -85,15 +80,15 @@ function encodeBlock(scheme: u32, x: usize, codes: usize, count: u32): u32 {
 
 /** Words: the matrix; x, rows, numbers in a row, pieces per tile; scratch, bytes per thread. */
 export function quantizeTile(command: usize, tile: u32, thread: u32): void {
-  const rows = word(command, 6), width = word(command, 7), perTile = word(command, 8);
+  const own = MATRIX_WORDS, rows = word(command, own + 1), width = word(command, own + 2), perTile = word(command, own + 3);
   const scheme = schemeOf(command, 0);
   const pieces = (width + PIECE - 1) / PIECE;
-  const scratch = (word(command, 9) as usize) + thread * word(command, 10);
+  const scratch = (word(command, own + 4) as usize) + thread * word(command, own + 5);
   const last = min(rows * pieces, (tile + 1) * perTile);
   for (let item = tile * perTile; item < last; item++) {
     const row = item / pieces;
     const from = (item - row * pieces) * PIECE;
-    const x = (word(command, 5) as usize) + (((row as usize) * width + from) << 2);
+    const x = (word(command, own) as usize) + (((row as usize) * width + from) << 2);
     const codes = codesOf(command, 0, row) + ((from >> 3) * bitsOf(scheme));
     encodeRow(scheme, x, codes, scalesOf(command, 0, row) + (from >> 4), min(PIECE, width - from), scratch);
   }
