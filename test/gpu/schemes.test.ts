@@ -168,8 +168,14 @@ describe.each(listed.map((scheme) => ({ name: scheme.name, scheme })))("$name", 
       await expectDecoded(cramped, scheme, scheme.encode(numbersOf(shape), shape), shape);
     }
   });
+});
 
-  test.skipIf(own.includes(scheme.name))("products and gradients", async () => {
+/** Whose texts are made from a description; the suite draws the others half of the time. */
+const described = listed.filter(({ name }) => !own.includes(name));
+
+test.each(described.map((scheme) => ({ name: scheme.name, scheme })))(
+  "$name: products and gradients",
+  async ({ scheme }) => {
     const tally = new Tally();
     const expectOp = (op: string, call: Call, backend: Backend = hardware): Promise<void> =>
       expectSame(backend, { [op]: products[op](scheme, call) }, tally, { drawn: [scheme.name, call] });
@@ -179,6 +185,8 @@ describe.each(listed.map((scheme) => ({ name: scheme.name, scheme })))("$name", 
       await expectOp("linear", call);
       await expectOp("expertLinear", call);
     }
+    // Schemes that differ from another one in a part's numbers alone: those were read above.
+    if (["int4_affine", "fp8_e4m3", "fp8_e5m2"].includes(scheme.name)) return;
     await expectOp("linear", { ...even, rows: 20 });
     await expectOp("linear", { ...odd, rows: 20 }, emulated);
     await expectOp("expertLinear", { ...odd, rows: 20 });
@@ -186,8 +194,8 @@ describe.each(listed.map((scheme) => ({ name: scheme.name, scheme })))("$name", 
     await expectOp("linearGrad", odd);
     await expectOp("expertLinearGrad", odd);
     tally.expectMost();
-  });
-});
+  },
+);
 
 test("no call was left to a composite", () => {
   for (const { info } of [hardware, emulated]) expect(info).toMatchObject({ declined: "" });

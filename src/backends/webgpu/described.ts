@@ -1,7 +1,9 @@
 // WGSL that reads packed numbers by the description of their scheme: number = (code - zero) * scales + offsets, rounded in the order of
-// quant/schemes/scheme.ts. Codes and parts are taken apart by integers alone, since devices may flush what is subnormal as f16.
+// quant/schemes/scheme.ts.
 import { groupWidth, type Part, type Scheme } from "../../quant/schemes/scheme.js";
 import { schemeNamed } from "../../quant/schemes/schemes.js";
+import { bookOf, numbersOf, stepsOf } from "./code-numbers.js";
+import { takeBits, wordsOf } from "./word-bits.js";
 
 /** Those that kernels read by their description. */
 export const describedNames: readonly string[] = [
@@ -26,94 +28,6 @@ export const codesOf = ({ parts }: Scheme): Part => parts[0];
 /** The windows of a scheme's parts, in their order. */
 export const windowsOf = ({ parts }: Scheme, name: string): string[] =>
   parts.map((_, i) => `${name}_${i === 0 ? "codes" : `part${i}`}`);
-
-/** Of bits in words, in WGSL, where nothing overflows: words that `count` codes take, the word in which one begins, and its shift there. */
-function placing(bits: number): {
-  words(count: string): string;
-  word(index: string): string;
-  shift(index: string): string;
-} {
-  // Of `per` codes that take `unit` words together.
-  let [unit, per] = [bits, 32];
-  while (unit % 2 === 0) [unit, per] = [unit / 2, per / 2];
-  const times = (index: string): string => (unit === 1 ? index : `${index} * ${unit}u`);
-  return {
-    words: (count) => (per === 1 ? times(count) : `(${times(count)} + ${per - 1}u) / ${per}u`),
-    word: (index) => (per === 1 ? times(index) : `${times(index)} / ${per}u`),
-    shift: (index) => (per === 1 ? "0u" : `${index} % ${per}u * ${bits}u % 32u`),
-  };
-}
-
-/** Words of a row of `width` codes. */
-export const wordsOf = (bits: number, width: string): string => `(${placing(bits).words(width)})`;
-
-/** Statements for `word`, whose lowest bits are code `index` of `bits` bits in the row that begins at word `first`. */
-export function takeBits(window: string, bits: number, index: string): string {
-  const { word, shift } = placing(bits);
-  if (bits === 32) return `let word = ${window}_at(first + ${index});`;
-  const begin = `let shift = ${shift(index)};`;
-  if (32 % bits === 0) return `${begin} let word = ${window}_at(first + ${word(index)}) >> shift;`;
-  return `${begin} let at = first + ${word(index)};
-  var word = ${window}_at(at) >> shift;
-  if (shift > ${32 - bits}u) { word |= ${window}_at(at + 1u) << (32u - shift); }`;
-}
-
-/** Floats by bits of the mantissa and of the exponent, and the first code, without its sign, that is no number. */
-const floats: Readonly<Record<string, readonly [mantissa: number, exponent: number, special: number]>> = {
-  f16: [10, 5, 0x7c00],
-  e4m3: [3, 4, 0x7f],
-  e5m2: [2, 5, 0x7c],
-};
-
-/** A codebook as whole numbers of a byte, in steps of `factor`. */
-export function stepsOf(book: readonly number[]): { readonly factor: number; readonly words: readonly number[] } {
-  const factor = book.every(Number.isInteger) ? 1 : 0.5;
-  const bytes = Int8Array.from(book, (number) => number / factor);
-  return { factor, words: [...new Uint32Array(bytes.buffer)] };
-}
-
-/** `fn NAME(codes: vec4u) -> vec4f`: the numbers that codes stand for; those of a codebook in steps of its factor, with `book_of`. */
-function numbersOf(name: string, { as, bits }: Part): string {
-  return `
-fn ${name}(codes: vec4u) -> vec4f {
-  ${typeof as === "string" ? meanings[as](bits, as) : "return vec4f(book_of(codes));"}
-}`;
-}
-
-const meanings: Readonly<Record<string, (bits: number, as: string) => string>> = {
-  uint: () => "return vec4f(codes);",
-  int: (bits) => `return vec4f(bitcast<vec4i>(codes << vec4u(${32 - bits}u)) >> vec4u(${32 - bits}u));`,
-  bf16: () => "return bitcast<vec4f>(codes << vec4u(16u));",
-  e8m0: () => `let powers = select(codes << vec4u(23u), vec4u(0x00400000u), codes == vec4u());
-  return bitcast<vec4f>(select(powers, vec4u(0x7fc00000u), codes == vec4u(255u)));`,
-  f16: smallFloat,
-  e4m3: smallFloat,
-  e5m2: smallFloat,
-};
-
-function smallFloat(bits: number, as: string): string {
-  const [mantissa, exponent, special] = floats[as];
-  const bias = 2 ** (exponent - 1) - 1;
-  return `let sizes = codes & vec4u(${2 ** (bits - 1) - 1}u);
-  let subnormal = bitcast<vec4u>(vec4f(sizes) * ${2 ** (1 - bias - mantissa)}f);
-  let shifted = sizes << vec4u(${23 - mantissa}u);
-  let normal = select(shifted + vec4u(${127 - bias}u << 23u), shifted | vec4u(0x7f800000u), sizes >= vec4u(${special}u));
-  let signs = (codes >> vec4u(${bits - 1}u)) << vec4u(31u);
-  return bitcast<vec4f>(select(normal, subnormal, sizes < vec4u(${2 ** mantissa}u)) | signs);`;
-}
-
-/** `fn book_of(codes: vec4u) -> vec4i` of a codebook of sixteen numbers: a look-up by selecting, which takes no memory. */
-function bookOf(book: readonly number[]): string {
-  const { words } = stepsOf(book);
-  const either = (low: string, high: string, bit: number): string =>
-    `select(${low}, ${high}, (codes & vec4u(${bit}u)) != vec4u())`;
-  const [first, second] = [0, 2].map((i) => either(`vec4u(${words[i]}u)`, `vec4u(${words[i + 1]}u)`, 4));
-  return `
-fn book_of(codes: vec4u) -> vec4i {
-  let four = ${either(first, second, 8)};
-  return bitcast<vec4i>(four << (vec4u(24u) - (codes & vec4u(3u)) * 8u)) >> vec4u(24u);
-}`;
-}
 
 /** Its text for a format whose codes are those of a codebook. */
 export function codebookOf(format: string): string | undefined {
@@ -153,7 +67,6 @@ export function describedNumbers({ parts }: Scheme, codes: string, group: string
 
 /** The word at which the part's row for row `row` of the numbers begins. */
 function startOf(scheme: Scheme, part: Part, height: string): string {
-  if (part.per === "tensor") return "0u";
   const group = groupWidth(scheme, part);
   const words = group === Infinity ? "1u" : wordsOf(part.bits, `((width + ${group - 1}u) / ${group}u)`);
   if (part.per !== "tile") return `row * ${words}`;
@@ -168,6 +81,7 @@ function startOf(scheme: Scheme, part: Part, height: string): string {
 export function describedGroup(scheme: Scheme, name: string, height: string): string {
   const windows = windowsOf(scheme, name);
   const { as } = codesOf(scheme);
+  // A codebook's codes are counted in steps, whose length the scale gets: exact, but for scales of 2^-126 and less.
   const factor = typeof as === "string" ? 1 : stepsOf(as).factor;
   const readers = scheme.parts.slice(1).map((part, i) => {
     const window = windows[i + 1];

@@ -2,8 +2,9 @@
 // own, the others come from the description of their scheme. Plain f32 numbers count as a format too, whose codes are their bits.
 import type { DType } from "../../core/dtype.js";
 import {
-  areBytes, codesOf, describedBy, describedGroup, describedNumbers, describedQuads, groupTypeOf, takeBits, windowsOf, wordsOf,
+  areBytes, codesOf, describedBy, describedGroup, describedNumbers, describedQuads, groupTypeOf, windowsOf,
 } from "./described.js"; // prettier-ignore
+import { takeBits, wordsOf } from "./word-bits.js";
 
 /** Bits of a code in formats with texts of their own. Those of fewer than 16 have an f16 scale per block of 32. */
 const ownBits: Readonly<Record<string, number>> = { f32: 32, f16: 16, bf16: 16, q8_0: 8, q4_0: 4 };
