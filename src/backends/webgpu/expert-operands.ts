@@ -4,7 +4,7 @@ import type { DType } from "../../core/dtype.js";
 import type { Activations } from "../backend.js";
 import { quantizedRows, roundedRows } from "./activations.js";
 import type { Engine } from "./engine.js";
-import { hasScales, packedReads } from "./packed.js";
+import { hasByteCodes, packedReads } from "./packed.js";
 
 /** Left rows: numbers, or int8 codes with a scale per block, `x_codes` and `x_scales`. */
 export interface LeftRows {
@@ -38,7 +38,7 @@ export function leftRows(
   activations: Activations,
 ): LeftRows {
   if (activations === "f32") return { parts: [x], coded: false };
-  if (!hasScales(format)) return { parts: [roundedRows(engine, x, rows, width)], coded: false };
+  if (!hasByteCodes(format)) return { parts: [roundedRows(engine, x, rows, width)], coded: false };
   const { codes, scales } = quantizedRows(engine, x, rows, width);
   return { parts: [codes, scales], coded: true };
 }

@@ -6,7 +6,7 @@ import type { Engine } from "./engine.js";
 import { groupParams, groupReaders, type ExpertGroups } from "./expert-groups.js";
 import { productForm, productReads, type ExpertMatrix, type LeftRows, type ProductForm } from "./expert-operands.js";
 import { TILE_COLUMNS, TILE_LANES, TILE_STEP, tileText } from "./expert-tiles.js";
-import { codeDots, quadDecoder, quadReader, scaleReader } from "./packed.js";
+import { codeDots, quadDecoder, quadReader, groupReader } from "./packed.js";
 import { variants, type Shader } from "./shader.js";
 import { silu } from "./wgsl.js";
 
@@ -38,7 +38,7 @@ function sides({ result, format, coded, step, packedDot, even }: TileForm): stri
   }
   return ${type}();`;
   if (coded)
-    return `${bytesReader(format, "w", step === 16)}${scaleReader("w")}${codeDots(packedDot)}
+    return `${bytesReader(format, "w", step === 16)}${groupReader(format, "w", "params.weight_rows")}${codeDots(packedDot)}
 fn a_block(row: u32, k: u32) -> u32 { return x_rows[row] * ((params.depth + 31u) / 32u) + k / 32u; }
 fn a_inside(row: u32, k: u32) -> vec4u {
   if (has_row(row) && k < params.depth) { return x_codes_vec(a_block(row, k) * 8u + k % 32u / 4u); }
@@ -50,9 +50,9 @@ fn a_scale_inside(row: u32, k: u32) -> f32 {
 }
 fn b_inside(at: u32, k: u32) -> vec4u {${straight("vec4u", "w_bytes(row, k, params.width)")}
 }
-fn b_scale_inside(at: u32, k: u32) -> f32 {${straight("f32", "w_scale(row, k, params.width)")}
+fn b_scale_inside(at: u32, k: u32) -> f32 {${straight("f32", "w_group(row, k, params.width)")}
 }`;
-  const numbers = `${quadDecoder(format)}${quadReader("f32", "x", even)}${quadReader(format, "w", step > 1)}
+  const numbers = `${quadDecoder(format)}${quadReader("f32", "x", even)}${quadReader(format, "w", step > 1, "params.weight_rows")}
 fn a_inside(row: u32, k: u32) -> vec4f {
   if (has_row(row) && k < params.depth) { return x_quad(x_rows[row], k, params.depth); }
   return vec4f();

@@ -4,7 +4,9 @@ import type { View } from "../../core/view.js";
 import { bytesReader } from "./byte-codes.js";
 import type { Engine } from "./engine.js";
 import { productForm, productReads, type ExpertMatrix, type LeftRows, type ProductForm } from "./expert-operands.js";
-import { codeDots, quadDecoder, quadReader, scaleReader, hasScales } from "./packed.js";
+import {
+  chunkReader, codeDots, groupReader, hasGroups, quadDecoder, quadIn, quadReader, scaled,
+} from "./packed.js"; // prettier-ignore
 import { variants, type Shader } from "./shader.js";
 import { silu } from "./wgsl.js";
 
@@ -12,8 +14,8 @@ import { silu } from "./wgsl.js";
 const SPAN = 16;
 const ROWS = 4;
 
-/** `fn dots(x_row, rows, place) -> vec4f`: what one lane of a span adds to four rows' products. */
-function dots(form: ProductForm): string {
+/** `fn dots(x_row, rows, place) -> vec4f`: what one lane of a span adds to four rows' products. @param height as `groupReader` takes it */
+function dots(form: ProductForm, height: string): string {
   const { format, coded, step, packedDot } = form;
   const loop = (unit: number, load: string, dot: (row: string) => string): string => `
 fn dots(x_row: u32, rows: vec4u, place: u32) -> vec4f {
@@ -23,18 +25,18 @@ fn dots(x_row: u32, rows: vec4u, place: u32) -> vec4f {
   }
   return sums;
 }`;
-  if (!hasScales(format))
+  if (!hasGroups(format))
     return `${quadDecoder(format)}${quadReader("f32", "x", step > 1)}${quadReader(format, "w", step > 1)}${loop(
       4,
       `
     let x = x_quad(x_row, column, params.width);`,
       (row) => `dot(w_quad(${row}, column, params.width), x)`,
     )}`;
-  const weights = `${bytesReader(format, "w", step === 16)}${scaleReader("w")}`;
+  const groups = groupReader(format, "w", height);
   if (coded)
-    return `${weights}${codeDots(packedDot)}
+    return `${bytesReader(format, "w", step === 16)}${groups}${codeDots(packedDot)}
 fn coded_dot(row: u32, column: u32, x: vec4u) -> f32 {
-  return f32(dot_of(w_bytes(row, column, params.width), x)) * w_scale(row, column, params.width);
+  return f32(dot_of(w_bytes(row, column, params.width), x)) * w_group(row, column, params.width);
 }${loop(
       16,
       `
@@ -44,15 +46,16 @@ fn coded_dot(row: u32, column: u32, x: vec4u) -> f32 {
       (row) => `scale * coded_dot(${row}, column, x)`,
     )}`;
   const quads = [0, 1, 2, 3].map((i) => `x${i}`);
-  return `${weights}${quadDecoder("q8_0")}${quadReader("f32", "x", step > 1)}
+  const products = quads.map((x, i) => `dot(${scaled(format, quadIn(format, "chunk", i), "group")}, ${x})`);
+  return `${quadDecoder(format)}${groups}${chunkReader(format, "w", step === 16)}${quadReader("f32", "x", step > 1)}
 fn x_inside(row: u32, column: u32) -> vec4f {
   if (column < params.width) { return x_quad(row, column, params.width); }
   return vec4f();
 }
 fn decoded_dot(row: u32, column: u32, ${quads.map((quad) => `${quad}: vec4f`).join(", ")}) -> f32 {
-  let bytes = w_bytes(row, column, params.width);
-  let sum = ${quads.map((quad, i) => `dot(quad_of(bytes[${i}], 0u), ${quad})`).join(" + ")};
-  return sum * w_scale(row, column, params.width);
+  let chunk = w_chunk(row, column, params.width);
+  let group = w_group(row, column, params.width);
+  return ${products.join(" + ")};
 }${loop(
     16,
     quads.map((quad, i) => `\n    let ${quad} = x_inside(x_row, column + ${4 * i}u);`).join(""),
@@ -103,7 +106,7 @@ const slotShaders = variants((key: string): Shader => {
     params: { width: "u32", experts: "u32", weight_rows: "u32", columns: "u32", slots_per_row: "u32" },
     lanes: SLOT_LANES,
     code: `
-${dots(form)}
+${dots(form, "params.weight_rows")}
 ${total}
 ${form.result === "swiglu" ? silu : ""}
 fn run(group: u32, lane: u32) {
@@ -167,7 +170,7 @@ const sumShaders = variants((key: string): Shader => {
     params: { width: "u32", experts: "u32", columns: "u32", slots_per_row: "u32", at_once: "u32" },
     lanes: SUM_LANES,
     code: `
-${dots(form)}
+${dots(form, "params.columns")}
 ${total}
 var<workgroup> totals: array<f32, ${SUM_SPANS * ROWS}>;
 fn run(group: u32, lane: u32) {

@@ -1,11 +1,13 @@
 // The webgpu backend: kernels in WGSL. Calls are noted down and handed over in batches; only reading waits.
 import { BackendError } from "../../core/errors.js";
 import type { Backend } from "../backend.js";
+import { describedNames } from "./described.js";
 import { openDevice, type OpenDevice } from "./device.js";
 import { BindGroups, Engine } from "./engine.js";
 import { webGpuFeatures, type WebGpuFeature } from "./features.js";
 import { kernelsOf } from "./kernels.js";
 import { GpuMemory } from "./memory.js";
+import { ownFormats } from "./packed.js";
 import { Pipelines } from "./pipelines.js";
 import { profile } from "./profile.js";
 import type { ProfiledDispatch } from "./profiled-dispatch.js";
@@ -96,7 +98,8 @@ function backendOn({ device, features, borrowed, adapter }: OpenDevice): WebGpuB
     features: {
       accuracy: "wgsl",
       maxBufferBytes,
-      schemes: { f16: "plain", bf16: "plain", q8_0: "plain", q4_0: "plain" },
+      schemes: Object.fromEntries([...ownFormats, ...describedNames].map((name) => [name, "plain"])),
+      encodes: ownFormats,
     },
     memory,
     kernels,

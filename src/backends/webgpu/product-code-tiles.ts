@@ -1,10 +1,10 @@
-// Products of many rounded rows with a weight of int8 or 4-bit codes: tiles as in product-tiles.ts, but of codes, which are multiplied four at
+// Products of many rounded rows with a weight whose codes are bytes or become such: tiles as in product-tiles.ts, but of codes, which are multiplied four at
 // a time as integers. A step is a block of 32, so that each row of a tile has one scale.
 import { DECLINED } from "../backend.js";
 import { quantizedRows } from "./activations.js";
 import { bytesReader } from "./byte-codes.js";
 import type { Engine } from "./engine.js";
-import { codeDots, packedReads, scaleReader } from "./packed.js";
+import { codeDots, packedReads, groupReader } from "./packed.js";
 import { MAX_WINDOWS } from "./pipelines.js";
 import type { RowsProduct } from "./product-rows.js";
 import { QUADS, SIDE, STRIDE, tileShader, tilingOf } from "./product-tiles.js";
@@ -40,14 +40,14 @@ const shaders = variants((variant: Variant): Shader => {
   return tileShader(tall, wide, biased === "true", {
     name: `product-code-tiles-${format}`,
     reads: { x_codes: "u32", x_scales: "f32", ...packedReads(format, "weight") },
-    functions: `${codeDots(true)}${bytesReader(format, "weight", evenness === "even")}${scaleReader("weight")}
+    functions: `${codeDots(true)}${bytesReader(format, "weight", evenness === "even")}${groupReader(format, "weight", "params.n")}
 fn weight_inside(row: u32, column: u32) -> vec4u {
   if (column < params.depth) { return weight_bytes(row, column, params.depth); }
   return vec4u();
 }
 fn blocks() -> u32 { return (params.depth + 31u) / 32u; }
 ${loader("a", "params.m", tall * SIDE, "x_codes_vec((row * blocks() + block) * 8u + quad * 4u)", "x_scales_at(row * blocks() + block)")}
-${loader("b", "params.n", wide * SIDE, "weight_inside(row, block * 32u + quad * 16u)", "weight_scale(row, block * 32u, params.depth)")}`,
+${loader("b", "params.n", wide * SIDE, "weight_inside(row, block * 32u + quad * 16u)", "weight_group(row, block * 32u, params.depth)")}`,
     depth: 32,
     load: "a_load(lane, row, k / 32u); b_load(lane, column, k / 32u);",
     add: Array.from(

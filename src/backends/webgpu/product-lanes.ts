@@ -31,7 +31,7 @@ const shaders = variants((variant: `${string},${Evenness},${boolean}`): Shader =
     params: { m: "u32", n: "u32", depth: "u32", items: "u32" },
     lanes: LANES,
     code: `
-${quadDecoder(format)}${quadReader("f32", "a", even)}${quadReader(format, "b", even)}
+${quadDecoder(format)}${quadReader("f32", "a", even)}${quadReader(format, "b", even, "params.n")}
 fn put(row: u32, column: u32, values: vec4f) {
   if (row >= params.m) { return; }
   for (var c = 0u; c < min(4u, params.n - min(params.n, column)); c++) {

@@ -1,10 +1,14 @@
 // Products of few rows with a weight as it is stored, [outs, width]: reading the weight is all the work, so it is read once for up to four
 // rows, in whole words, and its rows are shared out among as many workgroups as there are. Lanes stand along a row.
 import type { View } from "../../core/view.js";
+import { DECLINED } from "../backend.js";
 import { quantizedRows } from "./activations.js";
 import { nibbleBytes } from "./byte-codes.js";
 import type { Engine } from "./engine.js";
-import { bitsOf, codeDots, hasScales, packedReads, quadDecoder, quadReader, scaleReader } from "./packed.js";
+import {
+  bitsOf, codeDots, groupReader, groupType, hasGroups, packedReads, quadDecoder, quadIn, quadReader, scaled,
+} from "./packed.js"; // prettier-ignore
+import { MAX_WINDOWS } from "./pipelines.js";
 import { variants, type Shader } from "./shader.js";
 
 /** With more rows tiles in workgroup memory are better, although they leave some lanes without work. */
@@ -14,7 +18,7 @@ const OUTS = [0, 1, 2, 3];
 
 export interface RowsProduct {
   readonly x: View;
-  /** Whether x is rounded by the Q8_0 rule first; the weight then has a format with scales. */
+  /** Whether x is rounded by the Q8_0 rule first; the weight's codes then are bytes. */
   readonly rounded: boolean;
   readonly format: string;
   readonly parts: readonly View[];
@@ -44,26 +48,28 @@ interface Way {
 
 const part = (words: string, i: number): string => `${words}.${"xyzw"[i]}`;
 
-/** 16 bytes at a time. But lanes that took 16 of q4_0 would read numbers of x at a distance of 32; as codes these are small enough. */
-const wordsPerChunk = (format: string, rounded: boolean): number => (format === "q4_0" && !rounded ? 1 : 4);
+/**
+ * 16 bytes at a time. But lanes that took 16 of a 4-bit format would read numbers of x at a distance of 32; as codes these are small enough, and
+ * where a group has more than a scale, reading that once per block is worth it. Of 6-bit codes 16, a block, make 12 bytes.
+ */
+function wordsPerChunk(format: string, rounded: boolean): number {
+  if (bitsOf(format) === 6) return 3;
+  return bitsOf(format) === 4 && groupType(format) === "f32" && !rounded ? 1 : 4;
+}
 
 /** Numbers times numbers. */
 function byNumbers(format: string, even: boolean): Way {
-  const quads: Readonly<Record<string, (words: string, step: number) => string>> = {
-    f32: (words) => `bitcast<vec4f>(${words})`,
-    16: (words, step) => `quad_of(${part(words, 2 * step)}, ${part(words, 2 * step + 1)})`,
-    8: (words, step) => `quad_of(${part(words, step)}, 0u)`,
-    4: (words, step) => `quad_of(${words}.x >> ${16 * step}u, 0u)`,
-  };
-  const quad = quads[format === "f32" ? format : bitsOf(format)];
   const words = wordsPerChunk(format, false);
   return {
     reads: packedReads("f32", "x"),
     words,
     steps: (8 * words) / bitsOf(format),
     x: (row, step) => `x_inside(row${row}, column + ${4 * step}u)`,
-    // A code times its scale is exact in f32; a sum times the scale would be rounded once more.
-    weight: (out, step) => `${quad(`words${out}`, step)}${hasScales(format) ? ` * ${part("scales", out)}` : ""}`,
+    // Numbers are rounded as decoded ones are; a sum times the scale would be rounded once more.
+    weight(out, step) {
+      const quad = quadIn(format, `words${out}`, step);
+      return hasGroups(format) ? scaled(format, quad, `group${out}`) : quad;
+    },
     times: "dot",
     type: "vec4f",
     functions: `${quadDecoder(format)}${quadReader("f32", "x", even)}
@@ -85,11 +91,11 @@ function byCodes(format: string, packedDot: boolean): Way {
     words: wordsPerChunk(format, true),
     steps: 8 / bitsOf(format),
     x: (row, step) => `x_codes_vec(row${row} * blocks * 8u + column / 4u + ${4 * step}u)`,
-    weight: (out, step) => (format === "q8_0" ? `words${out}` : `vec4u(${nibbles(`words${out}`, step)})`),
+    weight: (out, step) => (bitsOf(format) === 8 ? `words${out}` : `vec4u(${nibbles(`words${out}`, step)})`),
     times: "dot_of",
     type: "vec4i",
     scale: (row) => `x_scales_at(row${row} * blocks + column / 32u)`,
-    functions: codeDots(packedDot) + (format === "q4_0" ? nibbleBytes : ""),
+    functions: codeDots(packedDot) + nibbleBytes(format),
   };
 }
 
@@ -150,10 +156,10 @@ const shaders = variants((key: string): Shader => {
   const whole =
     way.words === 4
       ? "words = weight_codes_vec(row * params.words + at);"
-      : "words.x = weight_codes_at(row * params.words + at);";
-  const scales = hasScales(format)
-    ? `let scales = vec4f(${perOut((out) => `weight_scale(out${out}, column, params.width)`)});`
-    : "";
+      : OUTS.slice(0, way.words)
+          .map((i) => `words[${i}] = weight_codes_at(row * params.words + at + ${i}u);`)
+          .join(" ");
+  const groups = OUTS.map((out) => `let group${out} = weight_group(out${out}, column, params.width);`).join(" ");
   return {
     name: `product-rows-${format}${variant.rounded ? "-q8" : ""}`,
     reads: { ...way.reads, ...packedReads(format, "weight"), ...(biased && { bias: "f32" }) },
@@ -161,7 +167,7 @@ const shaders = variants((key: string): Shader => {
     params: { rows: "u32", width: "u32", outs: "u32", words: "u32", row_blocks: "u32" },
     lanes,
     code: `
-${way.functions}${hasScales(format) ? scaleReader("weight") : ""}
+${way.functions}${hasGroups(format) ? groupReader(format, "weight", "params.outs") : ""}
 ${gathering(variant)}
 fn chunk_of(row: u32, at: u32) -> vec4u {
   var words = vec4u();
@@ -176,9 +182,9 @@ fn run(group: u32, lane: u32) {
   ${rows.map((r) => `let row${r} = min(row + ${r}u, params.rows - 1u); var sums${r} = vec4f();`).join("\n  ")}
   ${variant.rounded ? "let blocks = (params.width + 31u) / 32u;" : ""}
   for (var at = lane * ${way.words}u; at < params.words; at += ${lanes * way.words}u) {
-    let column = at * ${32 / bitsOf(format)}u;
+    let column = at / ${way.words}u * ${(32 * way.words) / bitsOf(format)}u;
     ${OUTS.map((out) => `let words${out} = chunk_of(out${out}, at);`).join(" ")}
-    ${scales}
+    ${hasGroups(format) ? groups : ""}
     ${rows.map((r) => `var part${r} = ${way.type}();`).join(" ")}
     ${steps
       .map(
@@ -188,7 +194,7 @@ fn run(group: u32, lane: u32) {
     }`,
       )
       .join("\n    ")}
-    ${rows.map((r) => `sums${r} += vec4f(part${r})${way.scale ? ` * (scales * ${way.scale(r)})` : ""};`).join(" ")}
+    ${rows.map((r) => `sums${r} += vec4f(part${r})${way.scale ? ` * (vec4f(${perOut((out) => `group${out}`)}) * ${way.scale(r)})` : ""};`).join(" ")}
   }
   ${rows.map((r) => `${subgroups ? `let all${r} = subgroupAdd(sums${r}); if (subgroup_lane == 0u) { parts[lane / subgroup_lanes * ${variant.rows}u + ${r}u] = all${r}; }` : `parts[lane * ${variant.rows}u + ${r}u] = sums${r};`}`).join("\n  ")}
   let y_row = row + lane / 4u;
@@ -206,10 +212,13 @@ function quantizedViews(engine: Engine, x: View, rows: number, width: number): r
   return [codes, scales];
 }
 
-/** y [rows, outs] = x W^T + bias; one dispatch, and one more where x is rounded. */
-export function fewRowsProduct(engine: Engine, product: RowsProduct): void {
+/**
+ * y [rows, outs] = x W^T + bias; one dispatch, and one more where x is rounded.
+ * @returns DECLINED where the operands need more bindings than there are
+ */
+export function fewRowsProduct(engine: Engine, product: RowsProduct): typeof DECLINED | undefined {
   const { x, rounded, format, parts, bias, y, rows, width, outs } = product;
-  if (rows === 0 || outs === 0) return;
+  if (rows === 0 || outs === 0) return undefined;
   const words = (width * bitsOf(format)) / 32;
   const chunks = words / wordsPerChunk(format, rounded);
   const perGroup = rows > 2 ? 4 : rows;
@@ -226,10 +235,13 @@ export function fewRowsProduct(engine: Engine, product: RowsProduct): void {
     packedDot: engine.abilities.packedDot,
   };
   const operands = rounded ? quantizedViews(engine, x, rows, width) : [x];
+  const views = [...operands, ...parts, ...(bias ? [bias] : []), y];
+  if (engine.bindings(...views) > MAX_WINDOWS) return DECLINED;
   engine.dispatch(
     shaders(JSON.stringify(variant)),
-    [...operands, ...parts, ...(bias ? [bias] : []), y],
+    views,
     [rows, width, outs, Math.ceil(words), rowBlocks],
     Math.ceil(outs / 4) * rowBlocks,
   );
+  return undefined;
 }

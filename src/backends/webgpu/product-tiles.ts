@@ -69,7 +69,8 @@ function loader(name: string, extent: string, tile: number, key: SideKey): strin
       .join(", ")}));
     for (var j = 0u; j < 4u; j++) { ${name}_tile[(at + j) * ${STRIDE}u + i / ${tile / 4}u] = quads[j]; }
   }`;
-  return `${quadReader(format, name, evenness === "even")}
+  const height = direction === "turned" ? "params.depth" : extent;
+  return `${quadReader(format, name, evenness === "even", height)}
 var<workgroup> ${name}_tile: array<vec4f, ${tile * STRIDE}>;
 fn ${name}_inside(batch: u32, row: u32, rows: u32, column: u32, width: u32) -> vec4f {
   if (row < rows && column < width) { return ${name}_quad(batch * rows + row, column, width); }

@@ -1,7 +1,7 @@
 // y = softmax(scores) v over the keys that a row sees. Few rows go another way (attention-split.ts); many by tiles, that of a kv head's rows
 // with one tile of keys after the other, and tiles in which nobody sees anybody are passed over.
 import { sizeOf } from "../../../core/shape.js";
-import type { View } from "../../../core/view.js";
+import { isPackedView, type View } from "../../../core/view.js";
 import { DECLINED, type AttentionAttrs, type Kernels } from "../../backend.js";
 import {
   attentionNumbers,
@@ -18,6 +18,7 @@ import { attendAlone } from "../attention-lanes.js";
 import { attendFew, MAX_FEW_SIZE } from "../attention-split.js";
 import { accumulation, LANES, ofTile, product, TILE, tiles } from "../attention-tiles.js";
 import type { Engine } from "../engine.js";
+import { ownFormats } from "../packed.js";
 import { MAX_WINDOWS } from "../pipelines.js";
 import { variants, type Shader } from "../shader.js";
 
@@ -117,6 +118,8 @@ export const attention =
   (engine: Engine): Kernels["attention"] =>
   (inputs, [y], attrs) => {
     const [q, k, v, queries, keys] = inputs;
+    // Pools of other formats are not written on a device.
+    if ([k, v].some((pool) => isPackedView(pool) && !ownFormats.includes(pool.scheme))) return DECLINED;
     if (engine.bindings(q, ...partsOf(k), ...partsOf(v), queries, keys, y) > MAX_WINDOWS) return DECLINED;
     if (sizeOf(y.shape) === 0) return;
     const rows = (q.shape[1] * q.shape[2]) / k.shape[1];

@@ -28,8 +28,16 @@ export const expertMlp =
         weight: second,
         y,
       };
-      if (engine.bindings(...sumViews(outer, weights)) > MAX_WINDOWS) return DECLINED;
-      summedProducts(engine, outer, weights);
+      if (engine.bindings(...sumViews(outer, weights)) <= MAX_WINDOWS) {
+        summedProducts(engine, outer, weights);
+        return undefined;
+      }
+      // With the slots' products on the way one operand less is bound at a time.
+      const products = engine.scratch("f32", slots, second.rows);
+      const apart: SlotProduct = { ...outer, slotsPerRow: 1, y: products };
+      if (engine.bindings(...slotViews(apart)) > MAX_WINDOWS) return DECLINED;
+      slotProducts(engine, "rows", apart);
+      sumSlots(engine, { ...products, shape: [rows, k, second.rows] }, weights, y, 0);
       return undefined;
     }
     const groups = groupSlots(engine, experts, first.experts);

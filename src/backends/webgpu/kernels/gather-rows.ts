@@ -1,10 +1,12 @@
 // Rows of a table, zeros where an index is out of range; packed rows are decoded.
 import { sizeOf } from "../../../core/shape.js";
-import { isPackedView } from "../../../core/view.js";
+import { isPackedView, type PackedView, type View } from "../../../core/view.js";
 import type { Kernels } from "../../backend.js";
 import type { Engine } from "../engine.js";
 import { numbersReader, packedReads } from "../packed.js";
+import { MAX_WINDOWS } from "../pipelines.js";
 import { variants, type Shader } from "../shader.js";
+import { decodeRows } from "./dequantize.js";
 
 const LANES = 64;
 
@@ -30,12 +32,12 @@ fn run(group: u32, lane: u32) {
 
 const packed = variants((key: string): Shader => {
   const [scheme, items] = JSON.parse(key) as readonly [string, Items];
-  const numbers = numbersReader(scheme, "table", items);
+  const numbers = numbersReader(scheme, "table", items, "params.height");
   return {
     name: `gather-rows-${scheme}`,
     reads: { ...packedReads(scheme, "table"), rows: "i32" },
     writes: { y: "f32" },
-    params: { elements: "u32", width: "u32", row_width: "u32", count: "u32" },
+    params: { elements: "u32", width: "u32", row_width: "u32", height: "u32", count: "u32" },
     lanes: LANES,
     code: `
 ${numbers.functions}
@@ -55,18 +57,38 @@ fn run(group: u32, lane: u32) {
   };
 });
 
+function gatherPlain(engine: Engine, table: View, rows: View, y: View): void {
+  const [count, ...row] = table.shape;
+  const width = sizeOf(row);
+  const elements = sizeOf(rows.shape) * width;
+  const items = width % 4 === 0 ? 4 : 1;
+  engine.dispatch(plain(items), [table, rows, y], [elements, width, count], Math.ceil(elements / (items * LANES)));
+}
+
+function gatherPacked(engine: Engine, table: PackedView, rows: View, y: View): void {
+  const { scheme, parts, shape } = table;
+  const [count, ...row] = shape;
+  const width = sizeOf(row);
+  const [height, rowWidth] = shape.slice(-2);
+  const views = [...parts, rows, y];
+  if (engine.bindings(...views) > MAX_WINDOWS) {
+    // Rows of each part, then their numbers: empty ones decode to zeros.
+    const found = sizeOf(rows.shape);
+    const rowParts = parts.map((part): View => {
+      const words = sizeOf(part.shape) / count;
+      const y = engine.scratch("u32", found, words);
+      gatherPlain(engine, { ...part, shape: [count, words] }, rows, y);
+      return { ...y, shape: [(found * words) / part.shape[1], part.shape[1]] };
+    });
+    return decodeRows(engine, { ...table, shape: [found * (width / rowWidth), rowWidth], parts: rowParts }, y);
+  }
+  const items = rowWidth % 4 === 0 ? 4 : 1;
+  const elements = sizeOf(y.shape);
+  const shader = packed(JSON.stringify([scheme, items]));
+  engine.dispatch(shader, views, [elements, width, rowWidth, height, count], Math.ceil(elements / (items * LANES)));
+}
+
 export const gatherRows =
   (engine: Engine): Kernels["gatherRows"] =>
-  ([table, rows], [y]) => {
-    const elements = sizeOf(y.shape);
-    const [count] = table.shape;
-    const width = sizeOf(table.shape.slice(1));
-    const rowWidth = isPackedView(table) ? table.shape[table.shape.length - 1] : width;
-    const items = rowWidth % 4 === 0 ? 4 : 1;
-    const groups = Math.ceil(elements / (items * LANES));
-    if (!isPackedView(table)) engine.dispatch(plain(items), [table, rows, y], [elements, width, count], groups);
-    else {
-      const shader = packed(JSON.stringify([table.scheme, items]));
-      engine.dispatch(shader, [...table.parts, rows, y], [elements, width, rowWidth, count], groups);
-    }
-  };
+  ([table, rows], [y]) =>
+    isPackedView(table) ? gatherPacked(engine, table, rows, y) : gatherPlain(engine, table, rows, y);

@@ -3,7 +3,7 @@ import { rowsOf } from "../../../core/shape.js";
 import type { DECLINED, Kernel } from "../../backend.js";
 import { roundedRows } from "../activations.js";
 import type { Engine } from "../engine.js";
-import { hasScales } from "../packed.js";
+import { hasByteCodes } from "../packed.js";
 import { codeTilesProduct } from "../product-code-tiles.js";
 import { productByLanes } from "../product-lanes.js";
 import { FEW_ROWS, fewRowsProduct } from "../product-rows.js";
@@ -17,7 +17,7 @@ export const linear =
     const b = sideOf(weight, false);
     const few = rows <= FEW_ROWS;
     // In tiles codes are unpacked again and again, which pays only where the device multiplies them packed.
-    const rounded = activations === "q8" && hasScales(b.format) && (few || engine.abilities.packedDot);
+    const rounded = activations === "q8" && hasByteCodes(b.format) && (few || engine.abilities.packedDot);
     const given = activations === "q8" && !rounded ? roundedRows(engine, x, rows, width) : x;
     const product = { x: given, rounded, format: b.format, parts: b.parts, bias, y, rows, width, outs };
     if (few) return fewRowsProduct(engine, product);
