@@ -13,6 +13,7 @@ import { ggufName, ggufShapes } from "./gguf-names.js";
 import { aligned, planGguf } from "./gguf-writer.js";
 import { isJsonObject } from "./json-text.js";
 import { qwen3Names } from "./qwen3-names.js";
+import { rowsWithin, stacksOf, type Rows } from "./stacked-rows.js";
 import { isBlockDType, isPackable, joinRows, type PackableDType } from "./stored-blocks.js";
 import { encodeWeights, storedName, unitOf, type WeightDType } from "./stored-elements.js";
 import { fileOf, PIECE_ELEMENTS, readPart, type TensorFile } from "./tensor-file.js";
@@ -52,19 +53,12 @@ export async function encodeGguf(
   return ggufFile(model, config, options).bytes();
 }
 
-/** Rows of a parameter, which are rows of a tensor of the file. */
-interface Slice {
-  readonly parameter: Parameter;
-  readonly row: number;
-  readonly rows: number;
-}
-
 /** A tensor of the file and what it consists of, in order. */
 interface Stored {
   readonly name: string;
   readonly dtype: GgufDType;
   readonly shape: Shape;
-  readonly slices: readonly Slice[];
+  readonly slices: readonly Rows[];
 }
 
 function ggufFile(model: object, config: unknown, { dtype, signal, ...given }: SaveGgufOptions): TensorFile {
@@ -94,8 +88,8 @@ function ggufFile(model: object, config: unknown, { dtype, signal, ...given }: S
 /** The tensors that the file must have, or all that is wrong with them. */
 function tensorsOf(model: object, config: ConfigJson, dtype: WeightDType): Stored[] {
   const wrong: string[] = [];
-  const found = new Map<string, Slice[]>();
-  for (const [path, parameter] of allParameters(model)) placeParameter(path, parameter, config, found, wrong);
+  const found = new Map<string, Rows[]>();
+  for (const [path, stack] of stacksOf(allParameters(model))) placeRows(path, stack, config, found, wrong);
   const stored: Stored[] = [];
   for (const [name, shape] of ggufShapes(config)) {
     const slices = found.get(name);
@@ -108,12 +102,12 @@ function tensorsOf(model: object, config: ConfigJson, dtype: WeightDType): Store
   throw new CheckpointError(`saveGguf: model and config must be what llama.cpp computes:\n  ${wrong.join("\n  ")}`);
 }
 
-/** Cuts a parameter at the rows of the file's tensors. */
-function placeParameter(
+/** Cuts a matrix at the rows of the file's tensors. */
+function placeRows(
   path: string,
-  parameter: Parameter,
+  stack: readonly Parameter[],
   config: ConfigJson,
-  found: Map<string, Slice[]>,
+  found: Map<string, Rows[]>,
   wrong: string[],
 ): void {
   const heads = {
@@ -121,27 +115,30 @@ function placeParameter(
     numKeyValueHeads: config.num_key_value_heads as number,
     headDim: config.head_dim as number,
   };
+  const [{ shape }] = stack;
+  const height = stack.reduce((sum, parameter) => sum + parameter.shape[0], 0);
   let row = 0;
-  for (const { key, shape } of qwen3Names(heads).write(path, parameter.shape, "per-expert")) {
-    const name = ggufName(key);
+  for (const piece of qwen3Names(heads).write(path, [height, ...shape.slice(1)], "per-expert")) {
+    const name = ggufName(piece.key);
     if (name === undefined) {
       wrong.push(`${path} has no place in llama.cpp's graph; leave it out of the model, or save as safetensors`);
       return;
     }
-    const slices = found.get(name) ?? [];
-    const { rows } = rowsOf(shape);
-    found.set(name, [...slices, { parameter, row, rows }]);
+    const { rows } = rowsOf(piece.shape);
+    found.set(name, [...(found.get(name) ?? []), ...rowsWithin(stack, row, rows)]);
     row += rows;
   }
 }
 
 /** Of the file's tensor; what is wrong with it is added to `wrong`. */
-function dtypeOf(name: string, shape: Shape, slices: readonly Slice[], dtype: WeightDType, wrong: string[]): GgufDType {
+function dtypeOf(name: string, shape: Shape, slices: readonly Rows[], dtype: WeightDType, wrong: string[]): GgufDType {
   const { rows, width } = rowsOf(shape);
   const count = slices.reduce((sum, slice) => sum + slice.rows, 0);
   const [{ parameter }] = slices;
   if (count !== rows || slices.some((slice) => rowsOf(slice.parameter.shape).width !== width))
     wrong.push(`${name} must be ${showShape(shape)}, got ${count} rows of ${rowsOf(parameter.shape).width}`);
+  const kinds = new Set(slices.map((slice) => slice.parameter.toString().replace(/\[.*/, "")));
+  if (kinds.size > 1) wrong.push(`${name} must be stored in one way, got ${[...kinds].join(", ")}`);
   if (parameter instanceof Tensor) {
     if (parameter.dtype !== "f32") wrong.push(`${name} must hold f32, got ${parameter.toString()}`);
     return shape.length === 1 || name.includes("ffn_gate_inp") ? "F32" : storedName(dtype);

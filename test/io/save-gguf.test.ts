@@ -106,6 +106,20 @@ describe.each(Object.entries({ dense, sparse }))("%s", (name, narrow) => {
   });
 });
 
+test("types as llama-quantize mixes them in Q4_K_M: loaded packed, and written again as they were", async () => {
+  const typeOf: TypeOf = (name) => {
+    if (/norm/.test(name)) return "F32";
+    return /attn_v|ffn_down|output\.weight/.test(name) ? "Q6_K" : "Q4_K";
+  };
+  const file = await fileOf(backend, { ...wideDense, vocabSize: 8 }, typeOf);
+  const { model, config } = await load(file);
+  expect(model.layers[0].selfAttn.qkvProj.weight.toString()).toBe("q4_k[384,256]");
+  expect(model.layers[0].selfAttn.qkvProj.below?.weight.toString()).toBe("q6_k[128,256]");
+  const written = await encodeGguf(model, config, { dtype: "f32" });
+  disposeAll(model);
+  expect(await contents(await openGguf(written))).toEqual(await contents(await openGguf(file)));
+});
+
 test("a file as the format has it, byte by byte", async () => {
   const config: Qwen3Config = { ...dense, numHiddenLayers: 1 };
   const options: SaveGgufOptions = { dtype: "f32", metadata: new Map([["a", true]]) };
