@@ -1,8 +1,9 @@
 // A checkpoint: one safetensors file, or several and an index, with a config beside them; or a GGUF file. Opening it reads headers only.
 import { CheckpointError, FormatError } from "../core/errors.js";
 import { findFile, fileSource, kindOf, joinPath } from "./files.js";
-import { GGUF_MAGIC } from "./gguf.js";
 import { openGgufCheckpoint } from "./gguf-checkpoint.js";
+import { GGUF_MAGIC } from "./gguf-format.js";
+import type { MetadataType } from "./gguf-value-types.js";
 import type { MetadataValue } from "./gguf-values.js";
 import { decodeText, isJsonObject, parseJson, quote, show } from "./json-text.js";
 import { openSafetensors, readElements, type TensorEntry } from "./safetensors.js";
@@ -27,6 +28,8 @@ export interface Checkpoint {
   readonly config: unknown;
   /** Of the file, or of all shards together. */
   readonly metadata: ReadonlyMap<string, MetadataValue>;
+  /** What each of a GGUF file's is stored as. */
+  readonly metadataTypes?: ReadonlyMap<string, MetadataType>;
 }
 
 /** Files by name, as they lie in a checkpoint's folder: what a page has instead of a folder. */
@@ -99,8 +102,8 @@ async function openFile(source: Source): Promise<Checkpoint> {
   const start = await readExactly(source, 0, Math.min(source.byteLength, GGUF_MAGIC.length));
   // As the length of a safetensors header these bytes are more than that format allows, so no file is both.
   if (String.fromCharCode(...start) !== GGUF_MAGIC) return openSafetensorsFile(source);
-  const { tensors, config, metadata } = await openGgufCheckpoint(source);
-  return { name: source.name, format: "gguf", tensors: withSource(tensors, source), config, metadata };
+  const { tensors, ...rest } = await openGgufCheckpoint(source);
+  return { name: source.name, format: "gguf", tensors: withSource(tensors, source), ...rest };
 }
 
 async function openSafetensorsFile(source: Source): Promise<Checkpoint> {

@@ -1,47 +1,21 @@
 // A GGUF file as a checkpoint in the layout of transformers: its tensors under the names that `qwen3Names` asks for, those of all experts cut
 // into one per expert. Nothing is read or copied for that; a name is a place in the file.
 import { CheckpointError, FormatError } from "../core/errors.js";
-import { openGguf } from "./gguf.js";
+import { openGguf, type Gguf } from "./gguf.js";
 import { ggufConfig } from "./gguf-config.js";
-import type { MetadataValue } from "./gguf-values.js";
+import { expertNames, layerNames, wholeNames } from "./gguf-names.js";
 import { quote } from "./json-text.js";
 import type { TensorEntry } from "./safetensors.js";
 import type { Source } from "./source.js";
 import type { ElementType } from "./stored-elements.js";
 
 /** What a checkpoint consists of. */
-interface GgufCheckpoint {
+interface GgufCheckpoint extends Pick<Gguf, "metadata" | "metadataTypes"> {
   readonly tensors: ReadonlyMap<string, Entry>;
   readonly config: unknown;
-  readonly metadata: ReadonlyMap<string, MetadataValue>;
 }
 type Entry = TensorEntry<ElementType>;
 
-const wholeNames: Readonly<Record<string, string>> = {
-  token_embd: "model.embed_tokens",
-  output_norm: "model.norm",
-  output: "lm_head",
-};
-/** Names within a layer. */
-const layerNames: Readonly<Record<string, string>> = {
-  attn_norm: "input_layernorm",
-  attn_q: "self_attn.q_proj",
-  attn_k: "self_attn.k_proj",
-  attn_v: "self_attn.v_proj",
-  attn_output: "self_attn.o_proj",
-  attn_q_norm: "self_attn.q_norm",
-  attn_k_norm: "self_attn.k_norm",
-  ffn_norm: "post_attention_layernorm",
-  ffn_gate: "mlp.gate_proj",
-  ffn_up: "mlp.up_proj",
-  ffn_down: "mlp.down_proj",
-  ffn_gate_inp: "mlp.gate",
-};
-const expertNames: Readonly<Record<string, string>> = {
-  ffn_gate_exps: "gate_proj",
-  ffn_up_exps: "up_proj",
-  ffn_down_exps: "down_proj",
-};
 /** More than any model has; a file of one number per expert must not grow into millions of names. */
 const MAX_EXPERTS = 10_000;
 
@@ -52,7 +26,7 @@ const MAX_EXPERTS = 10_000;
  */
 export async function openGgufCheckpoint(source: Source): Promise<GgufCheckpoint> {
   const file = await openGguf(source);
-  const { metadata } = file;
+  const { metadata, metadataTypes } = file;
   const parts = metadata.get("split.count") ?? 1;
   if (parts !== 1) {
     throw new CheckpointError(
@@ -69,7 +43,7 @@ export async function openGgufCheckpoint(source: Source): Promise<GgufCheckpoint
       tensors.set(name, piece);
     }
   }
-  return { tensors, config, metadata };
+  return { tensors, config, metadata, metadataTypes };
 }
 
 function piecesOf(file: string, entry: Entry): readonly (readonly [name: string, entry: Entry])[] {

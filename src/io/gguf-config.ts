@@ -3,10 +3,10 @@ import { CheckpointError, FormatError } from "../core/errors.js";
 import type { Gguf } from "./gguf.js";
 import { showValue, type MetadataValue } from "./gguf-values.js";
 
-const architectures: Readonly<Record<string, string>> = { qwen3: "qwen3", qwen3moe: "qwen3_moe" };
+export const architectures: Readonly<Record<string, string>> = { qwen3: "qwen3", qwen3moe: "qwen3_moe" };
 
 /** Keys behind `qwen3.` or `qwen3moe.` and the fields that they are in config.json. */
-const common = {
+export const common = {
   embedding_length: "hidden_size",
   feed_forward_length: "intermediate_size",
   block_count: "num_hidden_layers",
@@ -17,19 +17,23 @@ const common = {
   context_length: "max_position_embeddings",
   "rope.freq_base": "rope_theta",
 };
-const experts = {
+export const experts = {
   expert_count: "num_experts",
   expert_used_count: "num_experts_per_tok",
   expert_feed_forward_length: "moe_intermediate_size",
 };
-const yarn = {
+export const yarn = {
   "rope.scaling.original_context_length": "original_max_position_embeddings",
   "rope.scaling.yarn_beta_fast": "beta_fast",
   "rope.scaling.yarn_beta_slow": "beta_slow",
 };
-const tokenIds = { bos: "bos_token_id", eos: "eos_token_id", padding: "pad_token_id" };
+export const tokenIds = { bos: "bos_token_id", eos: "eos_token_id", padding: "pad_token_id" };
 /** Factors that change nothing while they are 1. */
-const neutral = ["rope.scaling.attn_factor", "rope.scaling.yarn_attn_factor", "rope.scaling.yarn_ext_factor"];
+export const neutralFactors = [
+  "rope.scaling.attn_factor",
+  "rope.scaling.yarn_attn_factor",
+  "rope.scaling.yarn_ext_factor",
+];
 
 /** What no GGUF file says. llama.cpp divides the chosen probabilities by their sum in every file; the rest is for training alone. */
 const unsaid = { initializer_range: 0.02 };
@@ -71,7 +75,7 @@ export function ggufConfig(file: Gguf): Readonly<Record<string, unknown>> {
 
 function ropeScaling(keys: Keys): Readonly<Record<string, unknown>> | null {
   keys.optional("rope.scaling.finetuned", "boolean"); // says how the weights came about
-  for (const key of neutral) keys.ignoreIf(key, 1);
+  for (const key of neutralFactors) keys.ignoreIf(key, 1);
   const type = keys.optional("rope.scaling.type", "string") ?? "none";
   if (type === "none") return null;
   const scaling = { rope_type: type, ...keys.required({ "rope.scaling.factor": "factor" }) };

@@ -1,18 +1,17 @@
 // Reads the values of a GGUF header, one behind the other, out of the first bytes of a file. Every length is held against the file before
 // anything of that length is made; where only the window ends and the file goes on, `WindowEnds` asks for a longer window.
 import { FormatError } from "../core/errors.js";
+import {
+  ARRAY,
+  BOOL,
+  numberTypes,
+  STRING,
+  typeName,
+  type MetadataNumbers,
+  type MetadataType,
+  type NumberType,
+} from "./gguf-value-types.js";
 import { show } from "./json-text.js";
-
-/** Numbers of one width. 64-bit integers are safe integers in a Float64Array. */
-export type MetadataNumbers =
-  | Uint8Array<ArrayBuffer>
-  | Int8Array<ArrayBuffer>
-  | Uint16Array<ArrayBuffer>
-  | Int16Array<ArrayBuffer>
-  | Uint32Array<ArrayBuffer>
-  | Int32Array<ArrayBuffer>
-  | Float32Array<ArrayBuffer>
-  | Float64Array<ArrayBuffer>;
 
 /** What a metadata key can hold: arrays of numbers are typed arrays, arrays of anything else plain ones. */
 export type MetadataValue = number | boolean | string | MetadataNumbers | readonly MetadataValue[];
@@ -27,33 +26,8 @@ export const MAX_GGUF_HEADER_BYTES = 100_000_000;
 /** Arrays of arrays are allowed, and nobody writes them. */
 const MAX_ARRAY_DEPTH = 4;
 
-const BOOL = 7;
-const STRING = 8;
-const ARRAY = 9;
 const BYTES_OF_LENGTH = 8;
 const BYTES_OF_TYPE = 4;
-
-interface NumberType {
-  readonly bytes: number;
-  read(view: DataView, at: number): number | bigint;
-  make(count: number): MetadataNumbers;
-}
-
-const f64s = (count: number): Float64Array<ArrayBuffer> => new Float64Array(count);
-
-/** By the format's ids. */
-const numberTypes: Readonly<Record<number, NumberType>> = {
-  0: { bytes: 1, read: (view, at) => view.getUint8(at), make: (count) => new Uint8Array(count) },
-  1: { bytes: 1, read: (view, at) => view.getInt8(at), make: (count) => new Int8Array(count) },
-  2: { bytes: 2, read: (view, at) => view.getUint16(at, true), make: (count) => new Uint16Array(count) },
-  3: { bytes: 2, read: (view, at) => view.getInt16(at, true), make: (count) => new Int16Array(count) },
-  4: { bytes: 4, read: (view, at) => view.getUint32(at, true), make: (count) => new Uint32Array(count) },
-  5: { bytes: 4, read: (view, at) => view.getInt32(at, true), make: (count) => new Int32Array(count) },
-  6: { bytes: 4, read: (view, at) => view.getFloat32(at, true), make: (count) => new Float32Array(count) },
-  10: { bytes: 8, read: (view, at) => view.getBigUint64(at, true), make: f64s },
-  11: { bytes: 8, read: (view, at) => view.getBigInt64(at, true), make: f64s },
-  12: { bytes: 8, read: (view, at) => view.getFloat64(at, true), make: f64s },
-};
 
 /** Fewest bytes that a value of the type takes: what a count is held against. */
 function leastBytes(type: number): number {
@@ -117,8 +91,13 @@ export class HeaderReader {
   }
 
   /** A value behind its type. */
-  value(): MetadataValue {
-    return this.#valueOf(this.#type(), 0);
+  value(): { readonly type: MetadataType; readonly value: MetadataValue } {
+    const type = this.#type();
+    if (type !== ARRAY) return { type: typeName(type), value: this.#valueOf(type, 0) };
+    const at = this.#at;
+    const elements = this.#type();
+    this.#at = at;
+    return { type: `${typeName(elements)}[]`, value: this.#valueOf(type, 0) };
   }
 
   #type(): number {

@@ -2,21 +2,24 @@
 // header says is checked before anything is read by it, and nothing is allocated that the file is not large enough to fill.
 import { FormatError } from "../core/errors.js";
 import { showShape, type Shape } from "../core/shape.js";
+import {
+  DEFAULT_ALIGNMENT,
+  GGUF_MAGIC,
+  MAGIC_NUMBER,
+  MAX_KEY_BYTES,
+  MAX_NAME_BYTES,
+  MAX_RANK,
+  tensorTypeIds,
+  VERSION,
+  type GgufDType,
+} from "./gguf-format.js";
+import type { MetadataType } from "./gguf-value-types.js";
 import { HeaderReader, MAX_GGUF_HEADER_BYTES, showValue, WindowEnds, type MetadataValue } from "./gguf-values.js";
 import { quote } from "./json-text.js";
 import type { TensorEntry } from "./safetensors.js";
 import { asSource, readExactly, type Source, type SourceLike } from "./source.js";
 import { unitOf, type ElementType } from "./stored-elements.js";
 
-/** The first four bytes. */
-export const GGUF_MAGIC = "GGUF";
-const MAGIC_NUMBER = 0x46554747;
-const VERSION = 3;
-const DEFAULT_ALIGNMENT = 32;
-/** What the format allows. */
-const MAX_KEY_BYTES = 65535;
-const MAX_NAME_BYTES = 64;
-const MAX_RANK = 4;
 /** An empty key, a type, a value of one byte. */
 const LEAST_PAIR_BYTES = 13;
 /** A name, a rank, one extent, a type, an offset. */
@@ -24,22 +27,10 @@ const LEAST_TENSOR_BYTES = 32;
 /** Enough for a header without a vocabulary; one with a vocabulary takes another read or two. */
 const FIRST_WINDOW_BYTES = 2 ** 20;
 
-/** The element types that are read, by the format's ids. */
-const readable: Readonly<Record<number, ElementType>> = {
-  0: "F32",
-  1: "F16",
-  2: "Q4_0",
-  3: "Q4_1",
-  6: "Q5_0",
-  7: "Q5_1",
-  8: "Q8_0",
-  12: "Q4_K",
-  13: "Q5_K",
-  14: "Q6_K",
-  20: "IQ4_NL",
-  30: "BF16",
-  39: "MXFP4",
-};
+/** The element types by the format's ids. */
+const readable: Readonly<Record<number, GgufDType>> = /* @__PURE__ */ Object.fromEntries(
+  Object.entries(tensorTypeIds).map(([dtype, id]) => [id, dtype as GgufDType]),
+);
 /** Those that files often hold besides, for messages. */
 const others: Readonly<Record<number, string>> = {
   10: "Q2_K",
@@ -53,6 +44,8 @@ export interface Gguf {
   readonly source: Source;
   /** Everything that the file says about itself, the tokenizer included, under the file's keys. */
   readonly metadata: ReadonlyMap<string, MetadataValue>;
+  /** What each of these is stored as, which `saveGguf` needs to write it again as it was. */
+  readonly metadataTypes: ReadonlyMap<string, MetadataType>;
   /** By name, in the order of the header. Shapes are row-major, the reverse of the file's: rows are what lies together. */
   readonly tensors: ReadonlyMap<string, TensorEntry<ElementType>>;
 }
@@ -66,8 +59,7 @@ interface Listed {
   readonly byteLength: number;
 }
 
-interface Header {
-  readonly metadata: ReadonlyMap<string, MetadataValue>;
+interface Header extends Pick<Gguf, "metadata" | "metadataTypes"> {
   readonly listed: readonly Listed[];
   readonly byteLength: number;
 }
@@ -80,12 +72,12 @@ interface Header {
  */
 export async function openGguf(from: SourceLike, name?: string): Promise<Gguf> {
   const source = asSource(from, name);
-  const { metadata, listed, byteLength } = await readHeader(source);
-  const alignment = alignmentOf(source.name, metadata);
+  const { listed, byteLength, ...header } = await readHeader(source);
+  const alignment = alignmentOf(source.name, header.metadata);
   const dataBegin = Math.ceil(byteLength / alignment) * alignment;
   const entries = listed.map((tensor) => place(source, tensor, dataBegin, alignment));
   checkApart(source.name, entries);
-  return { source, metadata, tensors: new Map(entries.map((entry) => [entry.name, entry])) };
+  return { source, ...header, tensors: new Map(entries.map((entry) => [entry.name, entry])) };
 }
 
 /** Where the header ends is known only after it is read, so it is read with longer and longer windows. */
@@ -117,19 +109,22 @@ function parseHeader(reader: HeaderReader): Header {
   const tensors = reader.count(LEAST_TENSOR_BYTES);
   reader.place = "metadata count";
   const metadata = readMetadata(reader, reader.count(LEAST_PAIR_BYTES));
-  return { metadata, listed: readTable(reader, tensors), byteLength: reader.at };
+  return { ...metadata, listed: readTable(reader, tensors), byteLength: reader.at };
 }
 
-function readMetadata(reader: HeaderReader, count: number): ReadonlyMap<string, MetadataValue> {
+function readMetadata(reader: HeaderReader, count: number): Pick<Gguf, "metadata" | "metadataTypes"> {
   const metadata = new Map<string, MetadataValue>();
+  const metadataTypes = new Map<string, MetadataType>();
   for (let i = 0; i < count; i++) {
     reader.place = `metadata key ${i}`;
     const key = reader.string(MAX_KEY_BYTES);
     reader.place = `metadata ${quote(key)}`;
     if (metadata.has(key)) reader.fail("must not be given twice");
-    metadata.set(key, reader.value());
+    const { type, value } = reader.value();
+    metadata.set(key, value);
+    metadataTypes.set(key, type);
   }
-  return metadata;
+  return { metadata, metadataTypes };
 }
 
 function readTable(reader: HeaderReader, count: number): Listed[] {
@@ -166,7 +161,7 @@ function readListed(reader: HeaderReader, name: string): Listed {
   return { name, dtype, shape, offset: reader.u64(), byteLength };
 }
 
-function alignmentOf(file: string, metadata: ReadonlyMap<string, MetadataValue>): number {
+export function alignmentOf(file: string, metadata: ReadonlyMap<string, MetadataValue>): number {
   const alignment = metadata.get("general.alignment") ?? DEFAULT_ALIGNMENT;
   if (typeof alignment === "number" && alignment > 0 && alignment % 8 === 0 && alignment < 2 ** 32) return alignment;
   throw new FormatError(

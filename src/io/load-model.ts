@@ -89,7 +89,13 @@ class LoadPlan {
 
   build<M>(backend: Weights["backend"], build: (weights: Weights) => M): M {
     try {
-      return build(weightsFrom(backend, (path, shape, init) => this.#take(backend, path, shape, init)));
+      return build(
+        weightsFrom(
+          backend,
+          (...weight) => this.#take(backend, ...weight)[0],
+          (...weight) => this.#take(backend, ...weight, runsOf),
+        ),
+      );
     } catch (error) {
       // A wrong checkpoint may well be why the model could not be built: too large, for example.
       if (this.#missing.size + this.#wrong.size > 0) throw this.#error([], error);
@@ -113,13 +119,36 @@ class LoadPlan {
     for (const parameter of this.#taken) parameter.dispose();
   }
 
-  /** Goes on after a flaw, with memory that is never filled: so one error can name all of them. */
-  #take(backend: Weights["backend"], path: string, shape: Shape, init: Init): Parameter {
+  /**
+   * Goes on after a flaw, with memory that is never filled: so one error can name all of them.
+   * @param cut what of a matrix that may stay packed becomes a parameter of its own
+   */
+  #take(
+    backend: Weights["backend"],
+    path: string,
+    shape: Shape,
+    init: Init,
+    cut = (pieces: readonly Found[]): readonly (readonly Found[])[] => [pieces],
+  ): Parameter[] {
     if (!this.#open) {
       throw new CheckpointError(`${path}: must be taken while the model is built, got a call after it; load it apart`);
     }
     const pieces = this.#pieces(path, shape).map((piece) => ({ piece, entry: this.#entry(path, piece) }));
     const packable = this.#weights === "stored" && init === "normal" && shape.length > 1 && !isRouterWeight(path);
+    const runs = packable ? cut(pieces) : [pieces];
+    return runs.map((run) => {
+      const rows = run.reduce((sum, { piece }) => sum + piece.shape[0], 0);
+      return this.#fillLater(backend, path, runs.length === 1 ? shape : [rows, shape[1]], run, packable);
+    });
+  }
+
+  #fillLater(
+    backend: Weights["backend"],
+    path: string,
+    shape: Shape,
+    pieces: readonly Found[],
+    packable: boolean,
+  ): Parameter {
     const scheme = packable ? this.#scheme(path, shape, pieces) : undefined;
     const parameter = scheme ? PackedTensor.allocate(backend, scheme, shape) : Tensor.allocate(backend, shape);
     this.#taken.push(parameter);
@@ -180,6 +209,19 @@ class LoadPlan {
     const text = parts.filter((part) => part !== "").join("\n");
     return new CheckpointError(`${this.#checkpoint.name}: checkpoint and model must agree:\n${text}`, { cause });
   }
+}
+
+/** Neighbours of one type together. What is missing goes with its neighbour: the error names it. */
+function runsOf(pieces: readonly Found[]): readonly (readonly Found[])[] {
+  const runs: Found[][] = [];
+  for (const found of pieces) {
+    const last = runs.at(-1);
+    const dtype = last?.find(({ entry }) => entry !== undefined)?.entry?.dtype;
+    if (last !== undefined && (dtype === found.entry?.dtype || dtype === undefined || found.entry === undefined))
+      last.push(found);
+    else runs.push([found]);
+  }
+  return runs;
 }
 
 function list(one: string, many: string, items: readonly string[]): string {

@@ -23,7 +23,7 @@ export interface TensorFile {
 }
 
 /** Elements of one read from a backend. */
-const PIECE_ELEMENTS = 2 ** 23;
+export const PIECE_ELEMENTS = 2 ** 23;
 
 /** Lays the file out at once, so errors come before anything is written. @throws FormatError as `planSafetensors` does */
 export function tensorFile(
@@ -32,13 +32,18 @@ export function tensorFile(
   encode: EncodePiece = (_, data) => bytesOf(data),
 ): TensorFile {
   const plan = planSafetensors(slices, metadata);
+  return fileOf(plan.byteLength, () => piecesOf(plan, encode));
+}
+
+/** A file of `byteLength` out of its pieces. */
+export function fileOf(byteLength: number, pieces: () => AsyncIterable<Uint8Array>): TensorFile {
   return {
-    byteLength: plan.byteLength,
-    pieces: () => piecesOf(plan, encode),
+    byteLength,
+    pieces,
     async bytes() {
-      const file = new Uint8Array(plan.byteLength);
+      const file = new Uint8Array(byteLength);
       let at = 0;
-      for await (const piece of piecesOf(plan, encode)) {
+      for await (const piece of pieces()) {
         file.set(piece, at);
         at += piece.byteLength;
       }
@@ -58,7 +63,7 @@ async function* piecesOf(plan: SafetensorsPlan<TensorSlice>, encode: EncodePiece
   }
 }
 
-async function readPart(tensor: Tensor, start: number, length: number): Promise<Elements> {
+export async function readPart(tensor: Tensor, start: number, length: number): Promise<Elements> {
   const part = tensor.window([length], tensor.dtype, start);
   try {
     return await part.data();

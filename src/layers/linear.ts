@@ -1,5 +1,7 @@
 // A matrix product with weights.
 import type { Activations } from "../backends/backend.js";
+import { add } from "../ops/binary.js";
+import { concat } from "../ops/concat.js";
 import { linear } from "../ops/linear.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Parameter } from "./layer.js";
@@ -13,19 +15,29 @@ export interface LinearOptions {
 
 /** y = x weight^T + bias. */
 export class Linear {
-  /** [outFeatures, inFeatures], as in the checkpoint; packed in place by `packModel`. */
+  /** [outFeatures, inFeatures], as in the checkpoint, or the upper rows of that; packed in place by `packModel`. */
   weight: Parameter;
   readonly bias: Tensor | undefined;
   /** Whether products round their inputs first; set by `packModel`. */
   activations: Activations = "f32";
+  /** The rows below those of `weight`, where a file holds them in another type: a product of their own. */
+  readonly below: Linear | undefined;
 
   constructor(w: Weights, { inFeatures, outFeatures, bias = false }: LinearOptions) {
-    this.weight = w.take("weight", [outFeatures, inFeatures], "normal");
+    const [weight, ...rest] = w.takeRuns("weight", [outFeatures, inFeatures], "normal");
+    this.weight = weight;
+    this.below =
+      rest.length === 0
+        ? undefined
+        : new Linear({ ...w, takeRuns: () => rest }, { inFeatures, outFeatures: outFeatures - weight.shape[0] });
     this.bias = bias ? (w.take("bias", [outFeatures], "zeros") as Tensor) : undefined;
   }
 
   /** @param x f32 [..., inFeatures] @returns f32 [..., outFeatures] */
   forward(x: Tensor): Tensor {
-    return linear(x, this.weight, this.bias, { activations: this.activations });
+    const { weight, bias, activations, below } = this;
+    if (below === undefined) return linear(x, weight, bias, { activations });
+    const y = concat([linear(x, weight, undefined, { activations }), below.forward(x)], x.shape.length - 1);
+    return bias ? add(y, bias) : y;
   }
 }

@@ -20,7 +20,11 @@ export interface Weights {
   at(field: string | number): Weights;
   /** The weight `name` of the block at this path. It belongs to the block. @throws CheckpointError if a file has none or another shape */
   take(name: string, shape: Shape, init: Init): Parameter;
+  /** The same matrix as runs of rows, from the top: several where a file holds its rows in several types, else one. */
+  takeRuns(name: string, shape: Shape, init: Init): readonly Parameter[];
 }
+
+type Take<T> = (path: string, shape: Shape, init: Init) => T;
 
 export interface RandomWeightsOptions {
   /** Deviation of normal weights; 0.02, the family's `initializer_range`, unless given. */
@@ -47,14 +51,16 @@ export function randomWeights(
 /** Weights out of a function of the whole path; what {@link Weights} implementations share. */
 export function weightsFrom(
   backend: Backend,
-  take: (path: string, shape: Shape, init: Init) => Parameter,
+  take: Take<Parameter>,
+  takeRuns: Take<readonly Parameter[]> = (...weight) => [take(...weight)],
   path = "",
 ): Weights {
   const join = (name: string | number): string => (path === "" ? String(name) : `${path}.${name}`);
   return {
     backend,
     path,
-    at: (field) => weightsFrom(backend, take, join(field)),
+    at: (field) => weightsFrom(backend, take, takeRuns, join(field)),
     take: (name, shape, init) => keep(take(join(name), shape, init)),
+    takeRuns: (name, shape, init) => takeRuns(join(name), shape, init).map((run) => keep(run)),
   };
 }

@@ -19,7 +19,7 @@ import { schemes } from "../../src/quant/schemes/schemes.js";
 import type { PackedTensor } from "../../src/tensor/packed-tensor.js";
 import { scope } from "../../src/tensor/scope.js";
 import { Tensor } from "../../src/tensor/tensor.js";
-import { ggufFile, value, type TensorType } from "./gguf-building.js";
+import { encoded, ggufFile, value, type BuiltTensor, type TensorType } from "./gguf-building.js";
 import { dense, fileOf, metadataOf, plainly, sparse, type TypeOf } from "./gguf-models.js";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -101,15 +101,52 @@ test("as f32 on request: the numbers that the packed model has", async () => {
   expect(await logitsOf(model)).toEqual(await logitsOf(await load(file)));
 });
 
-test("pieces of one matrix in two types are refused by name, or decoded on request", async () => {
-  const mixed: TypeOf = (name) => (name.includes("attn_v") ? "Q8_0" : all("Q4_0")(name));
-  const file = await fileOf(backend, dense, mixed);
+test.each([
+  ["values", /attn_v/, ["q4_0[192,64]", "q8_0[64,64]"]],
+  ["keys", /attn_k/, ["q4_0[128,64]", "q8_0[64,64]", "q4_0[64,64]"]],
+  ["plain queries", /attn_q\./, ["f32[128,64]", "q4_0[128,64]"]],
+])("%s of another type are rows of their own, with the same product", async (_, which, expected) => {
+  const other: TensorType = expected[0].startsWith("f32") ? "F32" : "Q8_0";
+  const file = await fileOf(backend, dense, (name) => (which.test(name) ? other : all("Q4_0")(name)));
+  const model = await load(file);
+  const found: string[] = [];
+  for (let rows: Linear | undefined = model.layers[1].selfAttn.qkvProj; rows !== undefined; rows = rows.below)
+    found.push(rows.weight.toString());
+  expect(found).toEqual(expected);
+  expect([...allParameters(model).keys()]).toContain("layers.1.selfAttn.qkvProj.below.weight");
+  setActivations(model, "q8");
+  const blocks = [model.layers[1].selfAttn.qkvProj, model.layers[1].selfAttn.qkvProj.below!];
+  expect(blocks.map(({ activations }) => activations)).toEqual(
+    expected.slice(0, 2).map((it) => (it.startsWith("f32") ? "f32" : "q8")),
+  );
+  setActivations(model, "f32");
+  expect(await logitsOf(model)).toEqual(await logitsOf(await load(file, { weights: "f32" })));
+});
+
+test("experts whose gate and up are of two types are refused by name, or decoded on request", async () => {
+  const file = await fileOf(backend, sparse, (name) => (name.includes("up_exps") ? "Q8_0" : all("Q4_0")(name)));
   const before = backend.memory.usage();
   await expect(load(file)).rejects.toThrow(
-    'layers.0.selfAttn.qkvProj.weight must be whole rows of one type to stay packed, got Q4_0, Q8_0; load with weights: "f32"',
+    'layers.0.mlp.experts.gateUpProj must be whole rows of one type to stay packed, got Q4_0, Q8_0; load with weights: "f32"',
   );
   expect(backend.memory.usage()).toEqual(before);
   disposeAll(await load(file, { weights: "f32" }));
+});
+
+test("rows of several types that are missing or misshapen are listed", async () => {
+  const metadata = { ...metadataOf(dense), "qwen3.vocab_size": value.u32(40) };
+  const tensor = (name: string, type: TensorType, rows: number): BuiltTensor => ({
+    name: `blk.0.${name}.weight`,
+    type,
+    shape: [rows, 64],
+    bytes: encoded(type, new Float32Array(rows * 64)),
+  });
+  const file = ggufFile({ metadata, tensors: [tensor("attn_q", "Q4_0", 128), tensor("attn_v", "Q8_0", 32)] });
+  const before = backend.memory.usage();
+  const failure = load(file);
+  await expect(failure).rejects.toThrow('"model.layers.0.self_attn.k_proj.weight"');
+  await expect(failure).rejects.toThrow("v_proj.weight must have shape [64,64] for layers.0.selfAttn.qkvProj.weight");
+  expect(backend.memory.usage()).toEqual(before);
 });
 
 test("what is missing, left over and of another shape is listed", async () => {
