@@ -1,13 +1,13 @@
 // Many rows of x times rows of a weight: codes are put in order, or decoded, once for all of them.
 import { PANEL_SPARE } from "../layout";
-import { INT4_INTEGERS, INT8_INTEGERS, PLAIN, Q4_0_INTEGERS, Q8_0_INTEGERS } from "../codes";
+import { INT4_INTEGERS, INT8_INTEGERS, Q4_0_INTEGERS, Q8_0_INTEGERS } from "../codes";
 import { word } from "./command";
 import { storeLanes } from "./dot";
 import { groupProduct } from "./experts";
 import { beginOf, countOf, expertOf, itemAt } from "./group";
 import { COLUMNS } from "./micro";
 import { packPanel } from "./pack";
-import { decodeRow } from "./packed";
+import { decodeRows } from "./packed";
 import { MATRIX_WORDS, codesOf, isIntegers, scalesOf, schemeOf } from "./packed-matrix";
 import { PANEL_ROWS, packRows, panelBytes, panelProducts } from "./packed-panels";
 import { silu } from "./swiglu";
@@ -76,16 +76,10 @@ function products(
   command: usize, row: u32, columns: u32, k: u32, x: usize, xRow: usize, sources: usize, count: u32,
   y: usize, yRow: usize, targets: usize, scratch: usize,
 ): void {
-  const scheme = schemeOf(command, 0);
-  if (isIntegers(scheme)) {
+  if (isIntegers(schemeOf(command, 0))) {
     integerProducts(command, row, columns, k, x, xRow, sources, count, y, yRow, targets, 0, scratch);
   } else {
-    const bytes = (k as usize) << 2;
-    let b = codesOf(command, 0, row);
-    if (scheme != PLAIN) {
-      for (let n: u32 = 0; n < columns; n++) decodeRow(command, 0, row + n, scratch + n * bytes, k);
-      b = scratch;
-    }
+    const bytes = (k as usize) << 2, b = decodeRows(command, 0, row, columns, scratch, k);
     groupProduct(x, xRow, sources, count, b, bytes, columns, k, y, yRow, targets);
   }
 }
@@ -120,8 +114,7 @@ export function packDecodedTile(command: usize, tile: u32, thread: u32): void {
   const last = min(rows, (tile + 1) * perTile * COLUMNS);
   for (let n = tile * perTile * COLUMNS; n < last; n += COLUMNS) {
     const count = min(COLUMNS, last - n);
-    for (let i: u32 = 0; i < count; i++) decodeRow(command, 0, first + n + i, scratch + i * bytes, k);
-    packPanel(scratch, (word(command, own) as usize) + n * bytes, COLUMNS, count, k, bytes, 4);
+    packPanel(decodeRows(command, 0, first + n, count, scratch, k), (word(command, own) as usize) + n * bytes, COLUMNS, count, k, bytes, 4);
   }
 }
 

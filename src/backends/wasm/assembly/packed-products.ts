@@ -3,7 +3,7 @@ import { word } from "./command";
 import { DOT_SCRATCH } from "../layout";
 import { dotRows, storeApart, storeLanes } from "./dot";
 import { addRow } from "./gemm";
-import { decodeRow } from "./packed";
+import { decodeRows } from "./packed";
 import { MATRIX_WORDS, isIntegers, schemeOf } from "./packed-matrix";
 import { fourProducts } from "./packed-weights";
 import { madd } from "./simd";
@@ -24,8 +24,7 @@ export function packedRowsTile(command: usize, tile: u32, thread: u32): void {
   if (rows > 1 && !isIntegers(schemeOf(command, 0))) {
     for (let n = first; n < first + count; n += 4) {
       const four = min(4, first + count - n);
-      for (let i: u32 = 0; i < four; i++) decodeRow(command, 0, n + i, scratch + i * bytes, k);
-      dotRows(x, xRow, rows, scratch, bytes, four, k, y + (n << 2), yRow);
+      dotRows(x, xRow, rows, decodeRows(command, 0, n, four, scratch, k), bytes, four, k, y + (n << 2), yRow);
     }
   } else {
     for (let n = first; n < first + apart; n++) {

@@ -24,6 +24,13 @@ export function decodeRow(command: usize, matrix: usize, row: u32, to: usize, wi
   else decodePlaced(scheme, codesOf(command, matrix, row), scalesOf(command, matrix, row), to, width);
 }
 
+/** Where `count` rows from `row` on lie as numbers, one after the other: in their own place, or decoded at `to`. */
+export function decodeRows(command: usize, matrix: usize, row: u32, count: u32, to: usize, width: u32): usize {
+  if (schemeOf(command, matrix) == PLAIN) return codesOf(command, matrix, row);
+  for (let i: u32 = 0; i < count; i++) decodeRow(command, matrix, row + i, to + (((i as usize) * width) << 2), width);
+  return to;
+}
+
 /** Of a row that was encoded here, wherever it lies. Only q8_0 and q4_0 have scales. */
 export function decodePlaced(scheme: u32, codes: usize, scales: usize, to: usize, width: u32): void {
   switch (scheme) {
