@@ -65,7 +65,8 @@ interface Call {
   readonly activations: Activations;
 }
 
-const outs = 9;
+/** Rows of a weight: of a matrix more than a tile of scales has, of an expert's few. */
+const [outs, expertOuts] = [130, 9];
 const products: Readonly<Record<string, (scheme: Scheme, call: Call) => Way>> = {
   linear:
     (scheme, { width, rows, activations }) =>
@@ -77,9 +78,14 @@ const products: Readonly<Record<string, (scheme: Scheme, call: Call) => Way>> = 
   expertLinear:
     (scheme, { width, rows, activations }) =>
     (where) => [
-      expertLinear(normal(where, 3, [rows, width]), weight(where, scheme, [4, outs, width]), chosen(where, rows), {
-        activations,
-      }),
+      expertLinear(
+        normal(where, 3, [rows, width]),
+        weight(where, scheme, [4, expertOuts, width]),
+        chosen(where, rows),
+        {
+          activations,
+        },
+      ),
     ],
   expertMlp:
     (scheme, { width, rows, activations }) =>
@@ -108,9 +114,9 @@ const products: Readonly<Record<string, (scheme: Scheme, call: Call) => Way>> = 
     (where) => [
       expertLinearGrad(
         normal(where, 3, [rows, width]),
-        weight(where, scheme, [4, outs, width]),
+        weight(where, scheme, [4, expertOuts, width]),
         chosen(where, rows),
-        normal(where, 6, [rows, 2, outs]),
+        normal(where, 6, [rows, 2, expertOuts]),
         [true, false],
       )[0] as Tensor,
     ],

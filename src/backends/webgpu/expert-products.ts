@@ -140,7 +140,7 @@ ${tile.rows(statement)}
   };
 });
 
-/** Numbers of scratch memory for the products of slots that are yet to be summed: 64 MiB. */
+/** Numbers of scratch memory for the products of slots that are yet to be summed, 64 MiB, unless a binding shows less. */
 const MAX_WAITING = 2 ** 24;
 
 /**
@@ -153,7 +153,7 @@ export function byColumns(
   width: number,
   make: (products: View, from: number) => void,
 ): void {
-  const fitting = Math.floor(MAX_WAITING / Math.max(1, slots));
+  const fitting = Math.floor(Math.min(MAX_WAITING, engine.limits.window / 4) / Math.max(1, slots));
   const unit = fitting < TILE_COLUMNS ? 4 : TILE_COLUMNS;
   const most = Math.min(width, Math.max(unit, fitting - (fitting % unit)));
   const memory = engine.scratch("f32", slots, most);

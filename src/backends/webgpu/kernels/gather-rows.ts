@@ -76,9 +76,9 @@ function gatherPacked(engine: Engine, table: PackedView, rows: View, y: View): v
     const found = sizeOf(rows.shape);
     const rowParts = parts.map((part): View => {
       const words = sizeOf(part.shape) / count;
-      const y = engine.scratch("u32", found, words);
-      gatherPlain(engine, { ...part, shape: [count, words] }, rows, y);
-      return { ...y, shape: [(found * words) / part.shape[1], part.shape[1]] };
+      const gathered = engine.scratch("u32", found, words);
+      gatherPlain(engine, { ...part, shape: [count, words] }, rows, gathered);
+      return { ...gathered, shape: [(found * words) / part.shape[1], part.shape[1]] };
     });
     return decodeRows(engine, { ...table, shape: [found * (width / rowWidth), rowWidth], parts: rowParts }, y);
   }
