@@ -22,7 +22,7 @@ export const experts = {
   expert_used_count: "num_experts_per_tok",
   expert_feed_forward_length: "moe_intermediate_size",
 };
-export const yarn = {
+const yarn = {
   "rope.scaling.original_context_length": "original_max_position_embeddings",
   "rope.scaling.yarn_beta_fast": "beta_fast",
   "rope.scaling.yarn_beta_slow": "beta_slow",

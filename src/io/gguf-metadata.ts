@@ -1,7 +1,7 @@
 // The metadata of a GGUF file out of a config.json. llama.cpp ignores what it does not know, so a field is written, known to change nothing, or
 // refused: the inverse of gguf-config.ts.
 import { ConfigError } from "../core/errors.js";
-import { architectures, common, experts, neutralFactors, tokenIds, yarn } from "./gguf-config.js";
+import { architectures, common, experts, neutralFactors, tokenIds } from "./gguf-config.js";
 import { usualType, type TypedValue } from "./gguf-writer.js";
 import type { MetadataType } from "./gguf-value-types.js";
 import type { MetadataValue } from "./gguf-values.js";
@@ -39,8 +39,14 @@ const expertRules: Readonly<Record<string, Rule>> = {
   decoder_sparse_step: only(1),
   mlp_only_layers: { must: "be []", holds: (layers) => Array.isArray(layers) && layers.length === 0 },
 };
+const scalingKeys = {
+  factor: { "rope.scaling.factor": "factor" },
+  original: { "rope.scaling.original_context_length": "original_max_position_embeddings" },
+};
 const yarnRules: Readonly<Record<string, Rule>> = {
   truncate: only(true),
+  beta_fast: only(32), // the format has keys for both, which not every llama.cpp reads
+  beta_slow: only(1),
   attention_factor: {
     must: "be 0.1 ln factor + 1, or left out,",
     holds: (given, config) => {
@@ -53,7 +59,7 @@ const yarnRules: Readonly<Record<string, Rule>> = {
 const required = ["norm_topk_prob", "decoder_sparse_step", "tie_word_embeddings"];
 
 /** Keys whose numbers are f32; the others are u32. */
-const isReal = (key: string): boolean => /(epsilon|freq_base|factor|beta_fast|beta_slow)$/.test(key);
+const isReal = (key: string): boolean => /(epsilon|freq_base|factor)$/.test(key);
 
 /** What the caller adds: a tokenizer, a name, or everything from a file that was read. */
 export interface GivenMetadata {
@@ -118,9 +124,9 @@ function ropeScaling(scaling: unknown, own: Map<string, MetadataValue>, config: 
   const known = ["rope_type", "type"];
   if (type === "linear" || type === "yarn") {
     own.set("rope.scaling.type", type);
-    for (const [key, field] of Object.entries({ "rope.scaling.factor": "factor", ...(type === "yarn" ? yarn : {}) })) {
+    const { factor, original } = scalingKeys;
+    for (const [key, field] of Object.entries({ ...factor, ...(type === "yarn" ? original : {}) })) {
       known.push(field);
-      if (field.startsWith("beta_") && scaling[field] === undefined) continue;
       own.set(key, numberOf(`config.rope_scaling.${field}`, scaling[field]));
     }
   } else if (type !== "default") fail("rope_scaling.rope_type", "be default, linear or yarn", type);

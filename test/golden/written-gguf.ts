@@ -43,7 +43,7 @@ const sparse: Qwen3Config = {
 const linear: Qwen3Config = { ...dense, rope: { ropeType: "linear", ropeTheta: 1e4, factor: 3 } };
 const yarn: Qwen3Config = {
   ...dense,
-  rope: { ropeType: "yarn", ropeTheta: 1e4, factor: 4, originalMaxPositionEmbeddings: 64, betaFast: 24, betaSlow: 2 },
+  rope: { ropeType: "yarn", ropeTheta: 1e4, factor: 4, originalMaxPositionEmbeddings: 64 },
 };
 export const writtenConfigs: Readonly<Record<string, Qwen3Config>> = { dense, sparse, linear, yarn };
 
