@@ -10,6 +10,7 @@ import { tensor } from "../tensor/create.js";
 import { PackedTensor } from "../tensor/packed-tensor.js";
 import { keep, scope } from "../tensor/scope.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { expectImportance } from "./schemes/importance.js";
 import { partSpecs, type Scheme } from "./schemes/scheme.js";
 import { schemeNamed } from "./schemes/schemes.js";
 
@@ -21,6 +22,11 @@ export interface PackOptions {
    * products run on integers. It belongs to the model from here on.
    */
   readonly activations?: Activations;
+  /**
+   * How much the error of each column of a matrix counts, by path, as `calibrate` finds it; only for schemes that search for their scales. A
+   * matrix without an entry is packed with all columns alike.
+   */
+  readonly importance?: ReadonlyMap<string, Float32Array>;
   /** Which matrices, by path; all but those of routers unless given. */
   readonly where?: (path: string) => boolean;
 }
@@ -35,17 +41,25 @@ export interface PackOptions {
  */
 export async function packModel(
   model: object,
-  { scheme, activations = "f32", where = (path) => !isRouterWeight(path) }: PackOptions,
+  { scheme, activations = "f32", importance, where = (path) => !isRouterWeight(path) }: PackOptions,
 ): Promise<void> {
   const by = typeof scheme === "string" ? schemeNamed("packModel", scheme) : scheme;
+  if (importance && by.scales !== "leastSquares")
+    throw new ConfigError(
+      `packModel: importance needs a scheme that searches for its scales, got ${by.name}; make it with scales: "leastSquares"`,
+    );
   const chosen = placesOf(model).filter((place) => isMatrix(place) && where(place.path));
   if (chosen.length === 0)
     throw new ConfigError("packModel: where must choose a matrix of the model, got none; see allParameters(model)");
-  for (const place of chosen) expectPackable(place, by);
+  for (const place of chosen) {
+    expectPackable(place, by);
+    const own = importance?.get(place.path);
+    if (own) expectImportance(`packModel: ${place.path}`, place.parameter.shape, own);
+  }
   const packed = new Map<Tensor, PackedTensor>();
-  for (const { block, field, parameter } of chosen) {
+  for (const { path, block, field, parameter } of chosen) {
     const weight = parameter as Tensor;
-    const anew = packed.get(weight) ?? (await pack(weight, by));
+    const anew = packed.get(weight) ?? (await pack(weight, by, importance?.get(path)));
     packed.set(weight, anew);
     block[field] = anew;
     block.activations = activations;
@@ -68,10 +82,11 @@ function expectPackable({ path, parameter }: Place, { name, block }: Scheme): vo
 }
 
 /** On the device where that encodes by the scheme, else on the host. */
-async function pack(weight: Tensor, scheme: Scheme): Promise<PackedTensor> {
+async function pack(weight: Tensor, scheme: Scheme, importance?: Float32Array): Promise<PackedTensor> {
   const { backend, shape } = weight;
-  if (encodedBy(backend.features).includes(scheme.name)) return keep(scope(() => quantize(weight, scheme)));
-  const words = scheme.encode((await weight.data()) as Float32Array, shape);
+  const onHost = scheme.hostOnly === true || importance !== undefined;
+  if (!onHost && encodedBy(backend.features).includes(scheme.name)) return keep(scope(() => quantize(weight, scheme)));
+  const words = scheme.encode((await weight.data()) as Float32Array, shape, importance);
   const specs = partSpecs(scheme, shape);
   return keep(
     scope(() => {
