@@ -13,4 +13,6 @@ export {
 } from "./schemes/integer.js";
 export { mxfp4LeastSquares, mxfp4Parts } from "./schemes/mxfp4.js";
 export { schemeNamed, schemes } from "./schemes/schemes.js";
+export type { Where } from "./matrices.js";
 export { packModel, type PackOptions } from "./pack-model.js";
+export { dequantizeModel, repackModel, type DequantizeOptions, type RepackOptions } from "./repack-model.js";

@@ -10,6 +10,7 @@ import { Random } from "../../src/core/random.js";
 import { sizeOf } from "../../src/core/shape.js";
 import { partSpecs } from "../../src/quant/schemes/scheme.js";
 import { availableBackends, type AvailableBackend } from "../available-backends.js";
+import { metered } from "./metered.js";
 
 const kernels = ["f16", "bf16", "q8_0", "q4_0"];
 /** The CPU backend decodes every built-in scheme itself; this one only those that all backends know. */
@@ -80,4 +81,24 @@ describe.each([plainCpu, ...availableBackends])("$name", ({ open }) => {
       );
     disposeAll(layer);
   });
+});
+
+test("a large matrix is decoded in runs of rows, so that what lies between stays small beside it", async () => {
+  const backend = await plainCpu.open();
+  const meter = metered(backend);
+  const scheme = int4({ affine: true });
+  const shape = [5, 129, 1024]; // two runs and a half
+  const words = scheme.encode(drawn(new Random(3), shape), shape);
+  const parts = words.map((part) => tensor(meter.backend, part as Uint32Array<ArrayBuffer>));
+  const packed = new PackedTensor(scheme, shape, "plain", parts);
+  const [before, bytes] = [meter.held, 4 * sizeOf(shape)];
+  const decoded = dequantize(packed);
+  expect(decoded.shape).toEqual(shape);
+  expect(await decoded.data()).toEqual(decode(scheme, words, shape));
+  console.log(`decoding took ${((meter.peak - before) / bytes).toFixed(1)} times the memory of its result`);
+  // One run takes three dozen tensors of its 2^18 numbers at most; the whole at once would take as many of 2.5 times the size.
+  expect(meter.peak - before).toBeLessThan(bytes + 36 * 4 * 2 ** 18);
+  decoded.dispose();
+  packed.dispose();
+  await backend[Symbol.asyncDispose]();
 });
