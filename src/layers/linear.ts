@@ -2,7 +2,7 @@
 import type { Activations } from "../backends/backend.js";
 import { linear } from "../ops/linear.js";
 import type { Tensor } from "../tensor/tensor.js";
-import type { Parameter } from "./layer.js";
+import { readInput, readMatrix, type ActivationRounding, type Parameter, type Roundings } from "./layer.js";
 import type { Weights } from "./weights.js";
 
 export interface LinearOptions {
@@ -17,7 +17,9 @@ export class Linear {
   weight: Parameter;
   readonly bias: Tensor | undefined;
   /** Whether products round their inputs first; set by `packModel`. */
-  activations: Activations = "f32";
+  activations: Activations | ActivationRounding = "f32";
+  /** Of `weight`. */
+  readonly roundings: Roundings = {};
 
   constructor(w: Weights, { inFeatures, outFeatures, bias = false }: LinearOptions) {
     this.weight = w.take("weight", [outFeatures, inFeatures], "normal");
@@ -26,6 +28,7 @@ export class Linear {
 
   /** @param x f32 [..., inFeatures] @returns f32 [..., outFeatures] */
   forward(x: Tensor): Tensor {
-    return linear(x, this.weight, this.bias, { activations: this.activations });
+    const [given, activations] = readInput(x, this.activations);
+    return linear(given, readMatrix(this, "weight"), this.bias, { activations });
   }
 }

@@ -16,3 +16,6 @@ export { schemeNamed, schemes } from "./schemes/schemes.js";
 export type { Where } from "./matrices.js";
 export { packModel, type PackOptions } from "./pack-model.js";
 export { dequantizeModel, repackModel, type DequantizeOptions, type RepackOptions } from "./repack-model.js";
+export { fakeQuant, type GivenScales } from "./fake-quant.js";
+export { FakeQuant, fakeQuantModel, type FakeQuantOptions } from "./fake-quant-model.js";
+export { calibrate, type CalibrateOptions, type Reader } from "./calibrate.js";

@@ -2,7 +2,7 @@
 import type { Activations } from "../backends/backend.js";
 import { ShapeError } from "../core/errors.js";
 import { rowsOf } from "../core/shape.js";
-import { isRouterWeight, placesOf, type Parameter, type Place } from "../layers/layer.js";
+import { isRouterWeight, placesOf, type ActivationRounding, type Parameter, type Place } from "../layers/layer.js";
 import { dequantize } from "../ops/dequantize.js";
 import { encodedBy } from "../ops/expect.js";
 import { quantize } from "../ops/quantize.js";
@@ -10,7 +10,7 @@ import { tensor } from "../tensor/create.js";
 import { PackedTensor } from "../tensor/packed-tensor.js";
 import { keep, scope } from "../tensor/scope.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { partSpecs, type Scheme } from "./schemes/scheme.js";
+import { partSpecs, type Scheme, type Words } from "./schemes/scheme.js";
 
 /** Chooses matrices by their path in the model. */
 export type Where = (path: string) => boolean;
@@ -33,7 +33,7 @@ export function expectWholeBlocks(what: string, { path, parameter }: Place, { na
 export async function replaceMatrices(
   places: readonly Place[],
   make: (parameter: Parameter, place: Place) => Promise<Parameter>,
-  activations?: Activations,
+  activations?: Activations | ActivationRounding,
 ): Promise<void> {
   const made = new Map<Parameter, Parameter>();
   for (const place of places) {
@@ -51,11 +51,15 @@ export async function pack(weight: Tensor, scheme: Scheme, importance?: Float32A
   const { backend, shape } = weight;
   const onHost = scheme.hostOnly === true || importance !== undefined;
   if (!onHost && encodedBy(backend.features).includes(scheme.name)) return keep(scope(() => quantize(weight, scheme)));
-  const words = scheme.encode((await weight.data()) as Float32Array, shape, importance);
+  return packed(weight, scheme, scheme.encode((await weight.data()) as Float32Array, shape, importance));
+}
+
+/** Words that an encoder made of a matrix, on its backend. */
+export function packed({ backend, shape }: Tensor, scheme: Scheme, words: readonly Words[]): PackedTensor {
   const specs = partSpecs(scheme, shape);
   return keep(
     scope(() => {
-      const parts = words.map((part, i) => tensor(backend, part, specs[i].shape));
+      const parts = words.map((part, i) => tensor(backend, part as Float32Array<ArrayBuffer>, specs[i].shape));
       return new PackedTensor(scheme, shape, "plain", parts);
     }),
   );
