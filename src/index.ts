@@ -51,7 +51,18 @@ export {
 } from "./routing/routing-history.js";
 export { routingStatistics, type RoutingStatistics } from "./routing/routing-statistics.js";
 
-export { allParameters, disposeAll, parameters, setActivations, type Layer, type Parameter } from "./layers/layer.js";
+export {
+  allParameters,
+  disposeAll,
+  parameters,
+  readInput,
+  readMatrix,
+  setActivations,
+  type ActivationRounding,
+  type Layer,
+  type Parameter,
+  type Roundings,
+} from "./layers/layer.js";
 export { randomWeights, weightsFrom, type Init, type RandomWeightsOptions, type Weights } from "./layers/weights.js";
 export { Embedding, type EmbeddingOptions } from "./layers/embedding.js";
 export { Linear, type LinearOptions } from "./layers/linear.js";

@@ -3,7 +3,7 @@ import type { Activations } from "../backends/backend.js";
 import { gatherRows } from "../ops/gather-rows.js";
 import { linear } from "../ops/linear.js";
 import type { Tensor } from "../tensor/tensor.js";
-import type { Parameter } from "./layer.js";
+import { readInput, readMatrix, type ActivationRounding, type Parameter, type Roundings } from "./layer.js";
 import type { Weights } from "./weights.js";
 
 export interface EmbeddingOptions {
@@ -15,7 +15,9 @@ export class Embedding {
   /** [V, D] */
   weight: Parameter;
   /** Whether the tied head's product rounds its input first; set by `packModel`. */
-  activations: Activations = "f32";
+  activations: Activations | ActivationRounding = "f32";
+  /** Of `weight`. */
+  readonly roundings: Roundings = {};
 
   constructor(w: Weights, { vocabSize, hiddenSize }: EmbeddingOptions) {
     this.weight = w.take("weight", [vocabSize, hiddenSize], "normal");
@@ -23,11 +25,12 @@ export class Embedding {
 
   /** @param ids i32 [B, T]; an id out of range gives zeros @returns f32 [B, T, D] */
   forward(ids: Tensor): Tensor {
-    return gatherRows(this.weight, ids);
+    return gatherRows(readMatrix(this, "weight"), ids);
   }
 
   /** The tied head. @param x f32 [..., D] @returns logits f32 [..., V] */
   logits(x: Tensor): Tensor {
-    return linear(x, this.weight, undefined, { activations: this.activations });
+    const [given, activations] = readInput(x, this.activations);
+    return linear(given, readMatrix(this, "weight"), undefined, { activations });
   }
 }

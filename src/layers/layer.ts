@@ -11,6 +11,26 @@ export interface Layer {
 /** A parameter as a block holds it: plain, or packed in place by `packModel`. */
 export type Parameter = Tensor | PackedTensor;
 
+/** What rounds each of a block's matrices where products read it, by field; set by `fakeQuantModel`. */
+export type Roundings = Partial<Record<string, Layer>>;
+
+/** A block's matrix as products read it: rounded where the block is trained so, else as it is. */
+export function readMatrix<F extends string>(
+  block: { readonly roundings: Roundings } & Readonly<Record<F, Parameter>>,
+  field: F,
+): Parameter {
+  const [matrix, rounding] = [block[field], block.roundings[field]];
+  return rounding && matrix instanceof Tensor ? rounding.forward(matrix) : matrix;
+}
+
+/** Rounds the inputs of products, token by token, to numbers of the same shape; the gradient should pass straight through. */
+export type ActivationRounding = Layer;
+
+/** The input of a product and its attribute. */
+export function readInput(x: Tensor, activations: Activations | ActivationRounding): readonly [Tensor, Activations] {
+  return typeof activations === "string" ? [x, activations] : [activations.forward(x), "f32"];
+}
+
 /**
  * Every tensor that can be reached through the public fields of `model`, under its path, for example
  * `layers.0.selfAttn.qkvProj.weight`. A tensor met twice (a tied head) is listed once, where it is met first.
@@ -55,10 +75,11 @@ export function disposeAll(model: object): void {
 }
 
 /**
- * Whether products round their inputs first by the Q8_0 rule ("q8"), in every block of `model` whose weights are packed in blocks of numbers
- * (such as Q8_0). It is part of what the model computes, on every backend; llama.cpp computes so, but for K-quants.
+ * Whether products round their inputs first, by the Q8_0 rule ("q8") or by a rounding of your own, in every block of `model` whose weights
+ * are packed in blocks of numbers (such as Q8_0). It is part of what the model computes, on every backend; llama.cpp computes by "q8", but for
+ * K-quants.
  */
-export function setActivations(model: object, activations: Activations): void {
+export function setActivations(model: object, activations: Activations | ActivationRounding): void {
   for (const { block, parameter } of placesOf(model)) {
     const inBlocks = parameter instanceof PackedTensor && parameter.scheme.block > 1;
     if (inBlocks && "activations" in block) block.activations = activations;

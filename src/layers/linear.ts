@@ -4,7 +4,7 @@ import { add } from "../ops/binary.js";
 import { concat } from "../ops/concat.js";
 import { linear } from "../ops/linear.js";
 import type { Tensor } from "../tensor/tensor.js";
-import type { Parameter } from "./layer.js";
+import { readInput, readMatrix, type ActivationRounding, type Parameter, type Roundings } from "./layer.js";
 import type { Weights } from "./weights.js";
 
 export interface LinearOptions {
@@ -19,7 +19,9 @@ export class Linear {
   weight: Parameter;
   readonly bias: Tensor | undefined;
   /** Whether products round their inputs first; set by `packModel`. */
-  activations: Activations = "f32";
+  activations: Activations | ActivationRounding = "f32";
+  /** Of `weight`. */
+  readonly roundings: Roundings = {};
   /** The rows below those of `weight`, where a file holds them in another type: a product of their own. */
   readonly below: Linear | undefined;
 
@@ -35,9 +37,11 @@ export class Linear {
 
   /** @param x f32 [..., inFeatures] @returns f32 [..., outFeatures] */
   forward(x: Tensor): Tensor {
-    const { weight, bias, activations, below } = this;
-    if (below === undefined) return linear(x, weight, bias, { activations });
-    const y = concat([linear(x, weight, undefined, { activations }), below.forward(x)], x.shape.length - 1);
+    const { bias, below } = this;
+    const [given, activations] = readInput(x, this.activations);
+    const weight = readMatrix(this, "weight");
+    if (below === undefined) return linear(given, weight, bias, { activations });
+    const y = concat([linear(given, weight, undefined, { activations }), below.forward(x)], x.shape.length - 1);
     return bias ? add(y, bias) : y;
   }
 }

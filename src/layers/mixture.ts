@@ -12,6 +12,7 @@ import { sigmoid } from "../ops/unary.js";
 import { expectRouter } from "../routing/expect-option.js";
 import type { Router, Routing } from "../routing/router.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { readMatrix } from "./layer.js";
 import { Linear } from "./linear.js";
 import { SwigluMlp } from "./swiglu-mlp.js";
 import type { Weights } from "./weights.js";
@@ -99,14 +100,14 @@ export function forwardMixture(
   experts: (rows: Tensor, routing: Routing) => MoEOutput,
 ): MoEOutput {
   const seen = rowMask ? withoutPadding(where, x, rowMask) : x;
-  const routing = router.route(linear(isolateRouter ? stopGradient(seen) : seen, gate.weight), rowMask);
+  const routing = router.route(linear(isolateRouter ? stopGradient(seen) : seen, readMatrix(gate, "weight")), rowMask);
   const given = isolateExperts ? stopGradient(seen) : seen;
   const { rows, width } = rowsOf(x.shape);
   const chosen = experts(reshape(given, [rows, width]), routing);
   const output = reshape(chosen.output, x.shape);
   if (!sharedExpert) return { ...chosen, output };
   const all = sharedExpert.forward(given);
-  const shared = sharedExpertGate ? mul(all, sigmoid(linear(given, sharedExpertGate.weight))) : all;
+  const shared = sharedExpertGate ? mul(all, sigmoid(linear(given, readMatrix(sharedExpertGate, "weight")))) : all;
   return { ...chosen, output: add(output, shared) };
 }
 

@@ -1,4 +1,5 @@
 // Plain numbers stored by a scheme, encoded on the device.
+import { BackendError } from "../core/errors.js";
 import type { Scheme } from "../quant/schemes/scheme.js";
 import { dispatch } from "../tensor/dispatch.js";
 import type { OpDef } from "../tensor/op.js";
@@ -11,6 +12,10 @@ const def = (scheme: Scheme): OpDef<"quantize"> => ({
   infer([x]) {
     expectDType("quantize", "x", x);
     expectEncoded("quantize", x.backend, scheme.name);
+    if (scheme.hostOnly)
+      throw new BackendError(
+        `quantize: scales of ${scheme.name} by least squares are searched for on the host only; use packModel, or a scheme without`,
+      );
     return [{ shape: x.shape, scheme }];
   },
 });

@@ -2,7 +2,7 @@
 import type { Activations } from "../backends/backend.js";
 import { ShapeError } from "../core/errors.js";
 import { rowsOf } from "../core/shape.js";
-import { isRouterWeight, placesOf, type Parameter, type Place } from "../layers/layer.js";
+import { isRouterWeight, placesOf, type ActivationRounding, type Parameter, type Place } from "../layers/layer.js";
 import { dequantize } from "../ops/dequantize.js";
 import { encodedBy } from "../ops/expect.js";
 import { quantize } from "../ops/quantize.js";
@@ -10,7 +10,7 @@ import { tensor } from "../tensor/create.js";
 import { PackedTensor } from "../tensor/packed-tensor.js";
 import { keep, scope } from "../tensor/scope.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { partSpecs, type Scheme } from "./schemes/scheme.js";
+import { partSpecs, type Scheme, type Words } from "./schemes/scheme.js";
 
 /** Chooses matrices by their path in the model. */
 export type Where = (path: string) => boolean;
@@ -32,12 +32,13 @@ export function expectWholeBlocks(what: string, { path, parameter }: Place, { na
 /** Puts what `make` returns in the place of each matrix; one that several blocks share is made once. Products of routers stay f32. */
 export async function replaceMatrices(
   places: readonly Place[],
-  make: (parameter: Parameter) => Promise<Parameter>,
-  activations?: Activations,
+  make: (parameter: Parameter, place: Place) => Promise<Parameter>,
+  activations?: Activations | ActivationRounding,
 ): Promise<void> {
   const made = new Map<Parameter, Parameter>();
-  for (const { path, block, field, parameter } of places) {
-    const anew = made.get(parameter) ?? (await make(parameter));
+  for (const place of places) {
+    const { path, block, field, parameter } = place;
+    const anew = made.get(parameter) ?? (await make(parameter, place));
     made.set(parameter, anew);
     block[field] = anew;
     if (activations !== undefined && !isRouterWeight(path)) block.activations = activations;
@@ -46,14 +47,19 @@ export async function replaceMatrices(
 }
 
 /** On the device where that encodes by the scheme, else on the host. */
-export async function pack(weight: Tensor, scheme: Scheme): Promise<PackedTensor> {
+export async function pack(weight: Tensor, scheme: Scheme, importance?: Float32Array): Promise<PackedTensor> {
   const { backend, shape } = weight;
-  if (encodedBy(backend.features).includes(scheme.name)) return keep(scope(() => quantize(weight, scheme)));
-  const words = scheme.encode((await weight.data()) as Float32Array, shape);
+  const onHost = scheme.hostOnly === true || importance !== undefined;
+  if (!onHost && encodedBy(backend.features).includes(scheme.name)) return keep(scope(() => quantize(weight, scheme)));
+  return packed(weight, scheme, scheme.encode((await weight.data()) as Float32Array, shape, importance));
+}
+
+/** Words that an encoder made of a matrix, on its backend. */
+export function packed({ backend, shape }: Tensor, scheme: Scheme, words: readonly Words[]): PackedTensor {
   const specs = partSpecs(scheme, shape);
   return keep(
     scope(() => {
-      const parts = words.map((part, i) => tensor(backend, part, specs[i].shape));
+      const parts = words.map((part, i) => tensor(backend, part as Float32Array<ArrayBuffer>, specs[i].shape));
       return new PackedTensor(scheme, shape, "plain", parts);
     }),
   );

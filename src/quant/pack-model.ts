@@ -2,10 +2,12 @@
 import type { Activations } from "../backends/backend.js";
 import { ConfigError } from "../core/errors.js";
 import type { SchemeName } from "../core/view.js";
-import { isRouterWeight } from "../layers/layer.js";
+import { isRouterWeight, type ActivationRounding, type Place } from "../layers/layer.js";
 import { PackedTensor } from "../tensor/packed-tensor.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { endRounding, expectTrainedFor, roundingOf } from "./fake-quant-model.js";
 import { expectWholeBlocks, matricesOf, pack, replaceMatrices, type Where } from "./matrices.js";
+import { expectImportance } from "./schemes/importance.js";
 import type { Scheme } from "./schemes/scheme.js";
 import { schemeNamed } from "./schemes/schemes.js";
 
@@ -14,9 +16,15 @@ export interface PackOptions {
   readonly scheme: SchemeName | Scheme;
   /**
    * "f32" unless given. "q8": the packed blocks round each row of their input by the Q8_0 rule first, on every backend alike, which lets
-   * products run on integers. It belongs to the model from here on. Products of routers stay f32.
+   * products run on integers. It belongs to the model from here on. Products of routers stay f32. Or a rounding of
+   * your own, such as `new FakeQuant(int8({ affine: true }))`: 8 bits with a zero point per token.
    */
-  readonly activations?: Activations;
+  readonly activations?: Activations | ActivationRounding;
+  /**
+   * How much the error of each column of a matrix counts, by path, as `calibrate` finds it; only for schemes that search for their scales. A
+   * matrix without an entry is packed with all columns alike.
+   */
+  readonly importance?: ReadonlyMap<string, Float32Array>;
   /** Which matrices, by path; all but those of routers unless given. */
   readonly where?: Where;
 }
@@ -31,9 +39,13 @@ export interface PackOptions {
  */
 export async function packModel(
   model: object,
-  { scheme, activations = "f32", where = (path) => !isRouterWeight(path) }: PackOptions,
+  { scheme, activations = "f32", importance, where = (path) => !isRouterWeight(path) }: PackOptions,
 ): Promise<void> {
   const by = typeof scheme === "string" ? schemeNamed("packModel", scheme) : scheme;
+  if (importance && by.scales !== "leastSquares")
+    throw new ConfigError(
+      `packModel: importance needs a scheme that searches for its scales, got ${by.name}; make it with scales: "leastSquares"`,
+    );
   const chosen = matricesOf(model, where);
   if (chosen.length === 0) {
     throw new ConfigError(
@@ -48,6 +60,12 @@ export async function packModel(
       );
     }
     expectWholeBlocks("packModel", place, by);
+    expectTrainedFor(place, by);
+    const own = importance?.get(path);
+    if (own) expectImportance(`packModel: ${path}`, parameter.shape, own);
   }
-  await replaceMatrices(chosen, (weight) => pack(weight as Tensor, by), activations);
+  const anew = (weight: Tensor, place: Place): Promise<PackedTensor> =>
+    roundingOf(place)?.pack(weight) ?? pack(weight, by, importance?.get(place.path));
+  await replaceMatrices(chosen, (weight, place) => anew(weight as Tensor, place), activations);
+  for (const place of chosen) endRounding(place);
 }

@@ -2,7 +2,7 @@
 import type { Activations } from "../backends/backend.js";
 import { ConfigError } from "../core/errors.js";
 import type { SchemeName } from "../core/view.js";
-import type { Place } from "../layers/layer.js";
+import type { ActivationRounding, Place } from "../layers/layer.js";
 import { PackedTensor } from "../tensor/packed-tensor.js";
 import { expectWholeBlocks, matricesOf, pack, replaceMatrices, unpack, type Where } from "./matrices.js";
 import type { Scheme } from "./schemes/scheme.js";
@@ -12,7 +12,7 @@ export interface RepackOptions {
   /** Of `schemes` by name, or one of your own. */
   readonly scheme: SchemeName | Scheme;
   /** As in `PackOptions`; unless given each block keeps what it has. */
-  readonly activations?: Activations;
+  readonly activations?: Activations | ActivationRounding;
   /** Which of the packed matrices, by path; all of them unless given. */
   readonly where?: Where;
 }

@@ -49,7 +49,7 @@ test.each([...Object.values(schemes), foreign])(
       }
       const [layer] = model.layers;
       const mlp = layer.mlp as unknown as { experts: Experts; gate: Linear };
-      const blocks: readonly { activations: string }[] = [layer.selfAttn.qkvProj, mlp.experts, model.embedTokens];
+      const blocks: readonly { activations: unknown }[] = [layer.selfAttn.qkvProj, mlp.experts, model.embedTokens];
       expect(blocks.map(({ activations }) => activations)).toEqual(["q8", "q8", "q8"]);
       expect(mlp.gate.activations).toBe("f32");
       model.forward([[1, 2, 3]]).dispose();

@@ -3,8 +3,10 @@
 import { ConfigError } from "../../core/errors.js";
 import { rowsOf, sizeOf, type Shape } from "../../core/shape.js";
 import { packBits } from "./bits.js";
-import { storedAsF32 } from "./blocks.js";
-import { f32ToE4m3, f32ToE5m2 } from "./float-codes.js";
+import { greatest, storedAsF32 } from "./blocks.js";
+import { fitStored, type Scales, type Try } from "./fit.js";
+import { e4m3ToF32, e5m2ToF32, f32ToE4m3, f32ToE5m2 } from "./float-codes.js";
+import { weigher } from "./importance.js";
 import { partSpecs, type Scheme } from "./scheme.js";
 
 export interface Fp8Options {
@@ -14,62 +16,92 @@ export interface Fp8Options {
   readonly per?: "tensor" | "row" | "tile";
   /** [128, 128] unless given. Tiles at the edges may be smaller. */
   readonly tile?: readonly [rows: number, columns: number];
+  /** "absmax" unless given. What is stored has the same form either way. */
+  readonly scales?: Scales;
 }
 
 const formats = {
-  e4m3: { most: 448, codeOf: f32ToE4m3 },
-  e5m2: { most: 57344, codeOf: f32ToE5m2 },
+  e4m3: { most: 448, codeOf: f32ToE4m3, numberOf: e4m3ToF32 },
+  e5m2: { most: 57344, codeOf: f32ToE5m2, numberOf: e5m2ToF32 },
 } as const;
 
 /**
  * 8 bits per weight and the scales. scale = greatest magnitude / the format's largest number, as f32; code = nearest to number / scale, ties to
  * even, cut off at the largest. Within 2^-4 of the number (E5M2: 2^-3), or 2^-10 (2^-17) of the scale for those below the smallest normal. A
- * group with a NaN or an infinity decodes to NaN throughout.
+ * group with a NaN or an infinity decodes to NaN throughout. With `scales: "leastSquares"` scales are searched for.
  *
  * @throws ConfigError if a tile has no whole positive extents
  */
-export function fp8({ format = "e4m3", per = "row", tile = [128, 128] }: Fp8Options = {}): Scheme {
+export function fp8({ format = "e4m3", per = "row", tile = [128, 128], scales = "absmax" }: Fp8Options = {}): Scheme {
   if (!tile.every((extent) => Number.isSafeInteger(extent) && extent > 0)) {
     throw new ConfigError(`fp8: tile must be two positive integers, got [${tile.join(",")}]`);
   }
   const usual = tile[0] === 128 && tile[1] === 128;
   const suffix = per === "row" ? "" : per === "tile" && !usual ? `_tile_${tile.join("x")}` : `_${per}`;
+  const { most, codeOf, numberOf } = formats[format];
+  const codeIn = (scaled: number): number => codeOf(Math.min(Math.max(scaled, -most), most));
+  const round = (scaled: number): number => numberOf(codeIn(scaled));
+  const searches = scales === "leastSquares";
+  const name = `fp8_${format}${suffix}`;
+  const scaleOf = (x: Float32Array, weights: () => Float32Array): number => {
+    const usual: Try = { scale: storedAsF32(greatest(x, 0, x.length) / most), round };
+    if (!searches || !(usual.scale > 0)) return usual.scale;
+    const around = (part: number): Try[] => [{ scale: usual.scale * part, round }];
+    return fitStored(x, [0, x.length], usual, around, storedAsF32, weights()).scale;
+  };
   const scheme: Scheme = {
-    name: `fp8_${format}${suffix}`,
+    name,
     parts: [
       { role: "code", per: "element", bits: 8, as: format },
       { role: "scale", per, bits: 32, as: "f32" },
     ],
     block: 1,
     ...(per === "tile" ? { tile } : {}),
-    encode(x, shape) {
+    ...(searches ? { scales, hostOnly: true as const } : {}),
+    encode(x, shape, importance) {
       const { rows, width } = rowsOf(shape);
-      const { most, codeOf } = formats[format];
-      const [, { shape: scaleShape }] = partSpecs(scheme, shape);
-      const scales = new Float32Array(sizeOf(scaleShape));
-      const places = scalePlaces(shape, scheme, scaleShape[1]);
-      for (let i = 0; i < x.length; i++) scales[places(i)] = Math.max(scales[places(i)], Math.abs(x[i])); // Math.max keeps NaN
-      for (let i = 0; i < scales.length; i++) scales[i] = storedAsF32(scales[i] / most);
-      const codes = Uint8Array.from(x, (value, i) => {
-        const scale = scales[places(i)];
-        return scale > 0 ? codeOf(Math.min(Math.max(value / scale, -most), most)) : 0;
+      const weigh = weigher(name, shape, importance);
+      const stored = new Float32Array(sizeOf(partSpecs(scheme, shape)[1].shape));
+      const codes = new Uint8Array(rows * width);
+      eachTile(shape, scheme, (runs, at) => {
+        const numbers = gathered(runs, (from, to) => x.subarray(from, to));
+        const scale = (stored[at] = scaleOf(numbers, () => gathered(runs, weigh)));
+        if (!(scale > 0)) return;
+        for (const [from, to] of runs) for (let i = from; i < to; i++) codes[i] = codeIn(Math.fround(x[i] / scale));
       });
-      return [packBits(codes, 8, rows, width), scales];
+      return [packBits(codes, 8, rows, width), stored];
     },
   };
   return scheme;
 }
 
-/** Which scale serves element i. */
-function scalePlaces(shape: Shape, { parts, tile }: Scheme, scalesPerRow: number): (i: number) => number {
-  if (parts[1].per === "tensor") return () => 0;
-  const { width } = rowsOf(shape);
-  if (tile === undefined) return (i) => Math.floor(i / width);
-  const height = shape.length < 2 ? 1 : shape[shape.length - 2];
-  const tileRows = Math.ceil(height / tile[0]);
-  return (i) => {
-    const [row, column] = [Math.floor(i / width), i % width];
-    const tileRow = Math.floor(row / height) * tileRows + Math.floor((row % height) / tile[0]);
-    return tileRow * scalesPerRow + Math.floor(column / tile[1]);
-  };
+/** Stretches of numbers, side by side in their rows. */
+type Runs = readonly (readonly [from: number, to: number])[];
+
+function gathered(runs: Runs, read: (from: number, to: number) => Float32Array): Float32Array {
+  const all = new Float32Array(runs.reduce((size, [from, to]) => size + to - from, 0));
+  let at = 0;
+  for (const [from, to] of runs) {
+    all.set(read(from, to).subarray(0, to - from), at);
+    at += to - from;
+  }
+  return all;
+}
+
+/** Calls `each` with the rows of every group and the place of its scale; a row and a tensor are tiles as well. */
+function eachTile(shape: Shape, { parts, tile }: Scheme, each: (runs: Runs, at: number) => void): void {
+  const { rows, width } = rowsOf(shape);
+  if (rows * width === 0) return;
+  const whole = parts[1].per === "tensor";
+  const height = whole || shape.length < 2 ? rows : shape[shape.length - 2];
+  const [tall, wide] = tile ?? [whole ? rows : 1, width];
+  let at = 0;
+  for (let matrix = 0; matrix < rows; matrix += height)
+    for (let top = matrix; top < matrix + height; top += tall)
+      for (let left = 0; left < width; left += wide) {
+        const end = Math.min(top + tall, matrix + height);
+        const right = Math.min(left + wide, width);
+        const runs = Array.from({ length: end - top }, (_, i) => [(top + i) * width + left, (top + i) * width + right] as const); // prettier-ignore
+        each(runs, at++);
+      }
 }

@@ -4,6 +4,7 @@ import { packBits } from "./bits.js";
 import { blocksPerRow, eachBlock, greatest } from "./blocks.js";
 import { fitScale } from "./fit.js";
 import { f16ToF32, f32ToF16 } from "./float-codes.js";
+import { weigher } from "./importance.js";
 import type { Scheme } from "./scheme.js";
 
 const BLOCK = 32;
@@ -20,9 +21,9 @@ function codeOf(scaled: number): number {
 const round = (scaled: number): number => numbers[codeOf(scaled)];
 
 /** Returns the bits of the scale, which is chosen by least squares. */
-function encodeBlock(x: Float32Array, from: number, to: number, codes: Uint8Array): number {
+function encodeBlock(x: Float32Array, from: number, to: number, codes: Uint8Array, weights: Float32Array): number {
   if (!Number.isFinite(greatest(x, from, to))) return f32ToF16(NaN);
-  const scale = f32ToF16(fitScale(x, from, to, { ends: [-127, 113], round }));
+  const scale = f32ToF16(fitScale(x, from, to, { ends: [-127, 113], round }, weights));
   const D = f16ToF32(scale);
   for (let i = from; i < to; i++) codes[i] = D === 0 ? 0 : codeOf(x[i] / D);
   return scale;
@@ -40,13 +41,15 @@ export const iq4_nl: Scheme = {
     { role: "scale", per: "block", bits: 16, as: "f16" },
   ],
   block: BLOCK,
-  encode(x, shape) {
+  scales: "leastSquares",
+  encode(x, shape, importance) {
     const { rows, width } = rowsOf(shape);
+    const weigh = weigher("iq4_nl", shape, importance);
     const blocks = blocksPerRow(width, BLOCK);
     const codes = new Uint8Array(rows * width);
     const scales = new Uint16Array(rows * blocks);
     eachBlock(shape, BLOCK, (from, to, block) => {
-      scales[block] = encodeBlock(x, from, to, codes);
+      scales[block] = encodeBlock(x, from, to, codes, weigh(from, to));
     });
     return [packBits(codes, 4, rows, width), packBits(scales, 16, rows, blocks)];
   },

@@ -5,6 +5,7 @@ import { packBits } from "./bits.js";
 import { blocksPerRow, eachBlock, greatest, nearest } from "./blocks.js";
 import { fitAffine, fitScale } from "./fit.js";
 import { f16ToF32, f32ToF16 } from "./float-codes.js";
+import { weigher } from "./importance.js";
 import type { Scheme } from "./scheme.js";
 
 const SUPERBLOCK = 256;
@@ -30,10 +31,12 @@ function encodeAffine(
   [block, superblock]: readonly [number, number],
   top: number,
   parts: AffineParts,
+  weights: Float32Array,
 ): void {
+  const ofBlock = (start: number): Float32Array => weights.subarray(start - from);
   const starts: number[] = [];
   for (let start = from; start < to; start += BLOCK) starts.push(start);
-  const fits = starts.map((start) => fitAffine(x, start, Math.min(start + BLOCK, to), top));
+  const fits = starts.map((start) => fitAffine(x, start, Math.min(start + BLOCK, to), top, ofBlock(start)));
   const superscale = f32ToF16(Math.max(...fits.map(({ scale }) => scale)) / TOP_OF_SIX_BITS);
   const superoffset = f32ToF16(-Math.max(...fits.map(({ low }) => -low)) / TOP_OF_SIX_BITS);
   parts.superscales[superblock] = superscale;
@@ -45,7 +48,7 @@ function encodeAffine(
     // Rounding the two apart is not the best that the two can be together.
     for (const sixBits of around(inSteps(scale, D, 0, TOP_OF_SIX_BITS))) {
       for (const offset of around(inSteps(low, M, 0, TOP_OF_SIX_BITS))) {
-        const error = affineError(x, start, end, top, D * sixBits, M * offset);
+        const error = affineError(x, start, end, top, D * sixBits, M * offset, ofBlock(start));
         if (error >= least) continue;
         least = error;
         parts.scales[block + i] = sixBits;
@@ -60,12 +63,20 @@ function encodeAffine(
 const around = (sixBits: number): number[] =>
   [sixBits, sixBits - 1, sixBits + 1].filter((near) => near >= 0 && near <= TOP_OF_SIX_BITS);
 
-function affineError(x: Float32Array, from: number, to: number, top: number, step: number, offset: number): number {
+function affineError(
+  x: Float32Array,
+  from: number,
+  to: number,
+  top: number,
+  step: number,
+  offset: number,
+  weights: Float32Array,
+): number {
   const inverse = step === 0 ? 0 : 1 / step;
   let error = 0;
   for (let i = from; i < to; i++) {
     const code = Math.min(Math.max(Math.floor((x[i] - offset) * inverse + 0.5), 0), top);
-    error += (code * step + offset - x[i]) ** 2;
+    error += weights[i - from] * (code * step + offset - x[i]) ** 2;
   }
   return error;
 }
@@ -87,8 +98,10 @@ function affine(name: string, bits: number): Scheme {
     ],
     block: BLOCK,
     superblock: SUPERBLOCK,
-    encode(x, shape) {
+    scales: "leastSquares",
+    encode(x, shape, importance) {
       const { rows, width } = rowsOf(shape);
+      const weigh = weigher(name, shape, importance);
       const [blocks, superblocks] = [blocksPerRow(width, BLOCK), blocksPerRow(width, SUPERBLOCK)];
       const parts: AffineParts = {
         codes: new Uint8Array(rows * width),
@@ -104,7 +117,7 @@ function affine(name: string, bits: number): Scheme {
         }
         const row = Math.floor(superblock / superblocks);
         const block = row * blocks + (superblock % superblocks) * (SUPERBLOCK / BLOCK);
-        encodeAffine(x, [from, to], [block, superblock], 2 ** bits - 1, parts);
+        encodeAffine(x, [from, to], [block, superblock], 2 ** bits - 1, parts, weigh(from, to));
       });
       return [
         packBits(parts.codes, bits, rows, width),
@@ -135,11 +148,14 @@ function encodeQ6(
   block: number,
   codes: Int8Array,
   scales: Int8Array,
+  weights: Float32Array,
 ): number {
   const round = (scaled: number): number => Math.min(Math.max(Math.floor(scaled + 0.5), -32), 31);
   const fits: number[] = [];
-  for (let start = from; start < to; start += SMALL_BLOCK)
-    fits.push(fitScale(x, start, Math.min(start + SMALL_BLOCK, to), { ends: [-32, 31], round }));
+  for (let start = from; start < to; start += SMALL_BLOCK) {
+    const end = Math.min(start + SMALL_BLOCK, to);
+    fits.push(fitScale(x, start, end, { ends: [-32, 31], round }, weights.subarray(start - from)));
+  }
   // The longer side of int8, -128, is that of the greatest scale.
   const widest = fits.reduce((most, scale) => (Math.abs(scale) > Math.abs(most) ? scale : most), 0);
   const superscale = f32ToF16(widest / -128);
@@ -166,8 +182,10 @@ export const q6_k: Scheme = {
   ],
   block: SMALL_BLOCK,
   superblock: SUPERBLOCK,
-  encode(x, shape) {
+  scales: "leastSquares",
+  encode(x, shape, importance) {
     const { rows, width } = rowsOf(shape);
+    const weigh = weigher("q6_k", shape, importance);
     const [blocks, superblocks] = [blocksPerRow(width, SMALL_BLOCK), blocksPerRow(width, SUPERBLOCK)];
     const [codes, scales] = [new Int8Array(rows * width), new Int8Array(rows * blocks)];
     const superscales = new Uint16Array(rows * superblocks);
@@ -175,7 +193,7 @@ export const q6_k: Scheme = {
       const row = Math.floor(superblock / superblocks);
       const block = row * blocks + (superblock % superblocks) * (SUPERBLOCK / SMALL_BLOCK);
       const finite = Number.isFinite(greatest(x, from, to));
-      superscales[superblock] = finite ? encodeQ6(x, [from, to], block, codes, scales) : f32ToF16(NaN);
+      superscales[superblock] = finite ? encodeQ6(x, [from, to], block, codes, scales, weigh(from, to)) : f32ToF16(NaN);
     });
     return [
       packBits(codes, 6, rows, width),

@@ -4,7 +4,9 @@ import { rowsOf, showShape, type Shape } from "../../core/shape.js";
 import { packBits } from "./bits.js";
 import { blocksPerRow, eachBlock, greatest } from "./blocks.js";
 import { nearestOf } from "./codebook.js";
+import { fitStored, type Scales, type Try } from "./fit.js";
 import { e8m0ToF32 } from "./float-codes.js";
+import { weigher } from "./importance.js";
 import type { Scheme } from "./scheme.js";
 
 const BLOCK = 32;
@@ -17,37 +19,64 @@ const NAN_SCALE = 255;
  * f32, of equals the first. With a NaN or an infinity in it the block decodes to NaN throughout, by the scale that means NaN (2^128 to
  * ggml). Below 2^-125 the reference's scale is undefined; this one stays 2^-127.
  */
-function encodeBlock(x: Float32Array, from: number, to: number, codes: Uint8Array): number {
+function scaleOf(x: Float32Array, from: number, to: number): number {
   const most = greatest(x, from, to);
   if (!Number.isFinite(most)) return NAN_SCALE;
-  const scale = most > 0 ? Math.max(Math.floor(Math.fround(Math.log2(most))) - 2 + 127, 0) : 0;
-  const numbers = Float32Array.from(e2m1, (value) => value * e8m0ToF32(scale));
-  for (let i = from; i < to; i++) codes[i] = nearestOf(numbers, x[i]);
-  return scale;
+  return most > 0 ? Math.max(Math.floor(Math.fround(Math.log2(most))) - 2 + 127, 0) : 0;
+}
+
+/** The scale of least squares: the usual one, or a power of two beside the scale that fits best. */
+function searched(x: Float32Array, from: number, to: number, usual: number, weights: Float32Array): number {
+  if (usual === NAN_SCALE || greatest(x, from, to) === 0) return usual;
+  const power = (code: number): Try => ({ scale: e8m0ToF32(code), round });
+  const around = (part: number): Try[] => [{ scale: e8m0ToF32(usual) * part, round }];
+  let best = power(usual);
+  for (const whole of [Math.floor, Math.ceil]) {
+    const stored = (scale: number): number => 2 ** Math.min(Math.max(whole(Math.log2(scale)), -127), 127);
+    best = fitStored(x, [from, to], best, around, stored, weights);
+  }
+  return Math.round(Math.log2(best.scale)) + 127;
+}
+
+const round = (scaled: number): number => e2m1[nearestOf(e2m1, scaled)];
+
+function mxfp4By(scales: Scales): Scheme {
+  const searches = scales === "leastSquares";
+  return {
+    name: "mxfp4",
+    parts: [
+      { role: "code", per: "element", bits: 4, as: e2m1 },
+      { role: "scale", per: "block", bits: 8, as: "e8m0" },
+    ],
+    block: BLOCK,
+    ...(searches ? { scales, hostOnly: true as const } : {}),
+    encode(x, shape, importance) {
+      const { rows, width } = rowsOf(shape);
+      const weigh = weigher("mxfp4", shape, importance);
+      const blocks = blocksPerRow(width, BLOCK);
+      const codes = new Uint8Array(rows * width);
+      const stored = new Uint8Array(rows * blocks);
+      eachBlock(shape, BLOCK, (from, to, block) => {
+        const usual = scaleOf(x, from, to);
+        const scale = searches ? searched(x, from, to, usual, weigh(from, to)) : usual;
+        stored[block] = scale;
+        if (scale === NAN_SCALE) return;
+        const numbers = Float32Array.from(e2m1, (value) => value * e8m0ToF32(scale));
+        for (let i = from; i < to; i++) codes[i] = nearestOf(numbers, x[i]);
+      });
+      return [packBits(codes, 4, rows, width), packBits(stored, 8, rows, blocks)];
+    },
+  };
 }
 
 /**
  * 4.25 bits per weight. Within a quarter of the greatest magnitude of the block: codes step by at most 2 where they reach 6, and numbers from 6
  * to 8 scales become 6.
  */
-export const mxfp4: Scheme = {
-  name: "mxfp4",
-  parts: [
-    { role: "code", per: "element", bits: 4, as: e2m1 },
-    { role: "scale", per: "block", bits: 8, as: "e8m0" },
-  ],
-  block: BLOCK,
-  encode(x, shape) {
-    const { rows, width } = rowsOf(shape);
-    const blocks = blocksPerRow(width, BLOCK);
-    const codes = new Uint8Array(rows * width);
-    const scales = new Uint8Array(rows * blocks);
-    eachBlock(shape, BLOCK, (from, to, block) => {
-      scales[block] = encodeBlock(x, from, to, codes);
-    });
-    return [packBits(codes, 4, rows, width), packBits(scales, 8, rows, blocks)];
-  },
-};
+export const mxfp4: Scheme = /* @__PURE__ */ mxfp4By("absmax");
+
+/** {@link schemes}.mxfp4 with its scales, powers of two, by least squares: never a greater sum of squared errors in a block. */
+export const mxfp4LeastSquares: Scheme = /* @__PURE__ */ mxfp4By("leastSquares");
 
 /**
  * The parts of a matrix that a checkpoint of safetensors holds as gpt-oss does: `*_blocks`, bytes of two codes each, the earlier element in the

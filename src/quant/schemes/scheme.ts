@@ -26,8 +26,16 @@ export interface Scheme {
   readonly block: number;
   readonly superblock?: number;
   readonly tile?: readonly [rows: number, columns: number];
-  /** The words of each part, laid out as {@link partSpecs} says. */
-  encode(x: Float32Array, shape: Shape): readonly Words[];
+  /** "leastSquares" where `encode` searches for the scales, weighing by importances. */
+  readonly scales?: "leastSquares";
+  /** Set where backends encode otherwise under this name, by a simpler rule: `quantize` refuses it then. */
+  readonly hostOnly?: true;
+  /**
+   * The words of each part, laid out as {@link partSpecs} says.
+   * @param importance how much the error of each column counts, one number for each or one for each of every matrix of a stack (as [E, in]);
+   *   all count alike unless given, and where a group's are all 0
+   */
+  encode(x: Float32Array, shape: Shape, importance?: Float32Array): readonly Words[];
 }
 
 /** What holds one part: its element type, and its shape [rows, words per row] (per tile: tile rows; per tensor: one row). */
