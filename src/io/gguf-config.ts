@@ -29,7 +29,7 @@ const yarn = {
 };
 export const tokenIds = { bos: "bos_token_id", eos: "eos_token_id", padding: "pad_token_id" };
 /** Factors that change nothing while they are 1. */
-export const neutralFactors = [
+export const neutralFactors: readonly string[] = [
   "rope.scaling.attn_factor",
   "rope.scaling.yarn_attn_factor",
   "rope.scaling.yarn_ext_factor",

@@ -23,7 +23,7 @@ export interface TensorFile {
 }
 
 /** Elements of one read from a backend. */
-export const PIECE_ELEMENTS = 2 ** 23;
+export const PIECE_ELEMENTS: number = 2 ** 23;
 
 /** Lays the file out at once, so errors come before anything is written. @throws FormatError as `planSafetensors` does */
 export function tensorFile(

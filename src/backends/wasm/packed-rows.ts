@@ -38,7 +38,7 @@ export const ENCODE_BYTES = 192;
 export const schemeCode = (matrix: Matrix): number => (isPackedView(matrix) ? schemeCodes[matrix.scheme] : PLAIN);
 
 /** How commands describe a matrix (assembly/packed-matrix.ts). */
-export function matrixWords(engine: Engine, matrix: Matrix, scheme = schemeCode(matrix)): number[] {
+export function matrixWords(engine: Engine, matrix: Matrix, scheme: number = schemeCode(matrix)): number[] {
   const parts = isPackedView(matrix) ? matrix.parts : [{ ...matrix, shape: [0, rowsOf(matrix.shape).width] }];
   const [codes, ...others] = parts.map((part) => [engine.at(part), part.shape[1]]);
   const height = scheme === FP8_E4M3_TILE && matrix.shape.length > 1 ? matrix.shape[matrix.shape.length - 2] : 0;
