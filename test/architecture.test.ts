@@ -55,8 +55,8 @@ function parse(path: string, text: string): { imports: Import[]; usesAny: boolea
   const imports: Import[] = [];
   let usesAny = false;
   const add = (specifier: ts.Node | undefined, kind: Import["kind"]): void => {
-    // A package without types at hand is imported as `"name" as string`.
-    if (specifier && ts.isAsExpression(specifier)) specifier = specifier.expression;
+    // A package whose types may be absent is imported as `"name" satisfies string`.
+    if (specifier && ts.isSatisfiesExpression(specifier)) specifier = specifier.expression;
     if (!specifier || !ts.isStringLiteralLike(specifier)) return;
     const from = specifier.text;
     const ending = isAssembly(path) ? /$/ : /\.js$/;

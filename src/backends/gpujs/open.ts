@@ -50,8 +50,9 @@ interface Package {
 async function loadGpuJs(): Promise<GpuClass> {
   let found: Package;
   try {
-    // A name that bundlers can read: they include the package for those who import this backend, and for nobody else.
-    found = await import("gpu.js" as string);
+    // A name that bundlers can read: they include the package for those who import this backend, and for nobody else. `satisfies` leaves no
+    // trace, but the compiler then asks for no types of a package that may be absent.
+    found = (await import("gpu.js" satisfies string)) as Package;
   } catch (cause) {
     throw new BackendError(
       `gpujs: the package "gpu.js" must be installed, but it could not be loaded (${(cause as Error).message}); npm install gpu.js`,
