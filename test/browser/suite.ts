@@ -37,6 +37,12 @@ export async function open(
   return { info: backend.info, names: cases.map(({ name }) => name) };
 }
 
+/** The backend that is open. */
+export function opened(): Backend {
+  if (backend === undefined) throw new Error("opened: a backend must be open, got none");
+  return backend;
+}
+
 export async function runCase(name: string): Promise<void> {
   const found = cases.find((one) => one.name === name);
   if (found === undefined) throw new Error(`runCase: the suite must have this case, got "${name}"`);

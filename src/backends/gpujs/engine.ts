@@ -1,7 +1,8 @@
 // Runs programs of gpu.js on windows of this backend's memory: on textures, or on typed arrays where JavaScript computes.
-import { BackendError, DeviceLostError } from "../../core/errors.js";
+import { BackendError, DeviceLostError, OutOfMemoryError } from "../../core/errors.js";
 import type { View } from "../../core/view.js";
 import { floats } from "../cpu/read.js";
+import { turn } from "../turn.js";
 import type { Argument, Compiled, Result, Texture } from "./gpu-js.js";
 import type { GpuJsMemory } from "./memory.js";
 import type { OpenGpu } from "./open.js";
@@ -40,9 +41,7 @@ export class Engine {
       download: (texture, length) => {
         this.counters.downloads++;
         const numbers = this.#call(downloading, "ArrayTexture(1)", false, [length], [texture, 0]) as Float32Array;
-        if (open.context?.isContextLost() === true) {
-          throw new DeviceLostError("gpujs: the WebGL2 context must be alive, got a lost one; open another backend");
-        }
+        this.#expectHealth();
         return numbers;
       },
     };
@@ -50,6 +49,29 @@ export class Engine {
 
   get programs(): number {
     return this.#ready.size;
+  }
+
+  /** Waits without keeping the page from going on. */
+  async idle(): Promise<void> {
+    const { context } = this.#open;
+    const fence = context?.fenceSync(context.SYNC_GPU_COMMANDS_COMPLETE, 0) ?? null;
+    if (context === undefined || fence === null) return;
+    context.flush();
+    while (context.clientWaitSync(fence, 0, 0) === context.TIMEOUT_EXPIRED) await turn();
+    context.deleteSync(fence);
+  }
+
+  /** A lost context reads as zeros, and so does a texture that found no memory. */
+  #expectHealth(): void {
+    const { context } = this.#open;
+    if (context === undefined) return;
+    if (context.isContextLost()) {
+      throw new DeviceLostError("gpujs: the WebGL2 context must be alive, got a lost one; open another backend");
+    }
+    for (let error = context.getError(); error !== context.NO_ERROR; error = context.getError()) {
+      if (error !== context.OUT_OF_MEMORY) continue;
+      throw new OutOfMemoryError("gpujs: textures must fit into the GPU's memory, got more; use smaller tensors");
+    }
   }
 
   /** Why a call with these operands cannot run as textures; nothing where it can. */

@@ -64,7 +64,7 @@ export async function gpujs({ GPU }: GpuJsOptions = {}): Promise<GpuJsBackend> {
     },
     async idle() {
       memory.expectOpen("idle");
-      open.context?.finish();
+      await engine.idle();
     },
     async [Symbol.asyncDispose]() {
       if (memory.closed) return;
