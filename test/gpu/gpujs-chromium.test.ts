@@ -76,7 +76,7 @@ describe("limits", { timeout: patience }, () => {
     expect(runs).toBeGreaterThan(4);
     expect(declined).toBe("binary (larger than a texture of 64²)");
     await call(page, "open", { kind: "gpujs", runs: 2 }, inject("fcSeed"));
-    for (const name of ["binary", "matmul", "softmax", "attention"]) await call(page, "runCase", name);
+    for (const name of ["binary/add", "matmul", "softmax", "attention"]) await call(page, "runCase", name);
     await call(page, "close");
   });
 

@@ -14,7 +14,7 @@ export function counters(): GpuJsCounters & { readonly declined: string } {
 
 export async function passHere(): Promise<Readonly<Record<string, readonly number[]>>> {
   await using backend = await gpujs();
-  return pass(backend, async (y) => [...(await y.data())]);
+  return await pass(backend, async (y) => [...(await y.data())]);
 }
 
 /** Textures that the page has, told after each step, and then what the backend holds when all is disposed of. */

@@ -18,16 +18,10 @@ const body = "return x[xAt + this.thread.x];";
 const uploading: Program = { name: "upload", reads: ["x"], numbers: {}, body };
 const downloading: Program = { name: "download", reads: ["x"], numbers: {}, body };
 
-/** A program on the device, and the extents that it is set to. */
-interface Ready {
-  readonly kernel: Compiled;
-  extents: string;
-}
-
 export class Engine {
   readonly memory: GpuJsMemory;
   readonly #open: OpenGpu;
-  readonly #ready = new Map<Program, Ready>();
+  readonly #compiled = new Map<Program, Compiled>();
   readonly counters = { runs: 0, uploads: 0, downloads: 0 };
 
   constructor(open: OpenGpu, memory: GpuJsMemory) {
@@ -41,14 +35,15 @@ export class Engine {
       download: (texture, length) => {
         this.counters.downloads++;
         const numbers = this.#call(downloading, "ArrayTexture(1)", false, [length], [texture, 0]) as Float32Array;
-        this.#expectHealth();
+        this.#expectContext();
+        this.#expectMemory();
         return numbers;
       },
     };
   }
 
   get programs(): number {
-    return this.#ready.size;
+    return this.#compiled.size;
   }
 
   /** Waits without keeping the page from going on. */
@@ -61,13 +56,16 @@ export class Engine {
     context.deleteSync(fence);
   }
 
-  /** A lost context reads as zeros, and so does a texture that found no memory. */
-  #expectHealth(): void {
+  /** A lost context reads as zeros. */
+  #expectContext(): void {
+    if (this.#open.context?.isContextLost() !== true) return;
+    throw new DeviceLostError("gpujs: the WebGL2 context must be alive, got a lost one; open another backend");
+  }
+
+  /** So does a texture that found no memory. */
+  #expectMemory(): void {
     const { context } = this.#open;
     if (context === undefined) return;
-    if (context.isContextLost()) {
-      throw new DeviceLostError("gpujs: the WebGL2 context must be alive, got a lost one; open another backend");
-    }
     for (let error = context.getError(); error !== context.NO_ERROR; error = context.getError()) {
       if (error !== context.OUT_OF_MEMORY) continue;
       throw new OutOfMemoryError("gpujs: textures must fit into the GPU's memory, got more; use smaller tensors");
@@ -107,35 +105,34 @@ export class Engine {
     extents: readonly number[],
     args: readonly Argument[],
   ): Result {
-    const key = extents.join();
-    let ready = this.#ready.get(program);
-    if (ready === undefined) {
-      const kernel = this.#open.gpu.createKernel(sourceOf(program), {
-        output: extents,
-        argumentTypes: argumentTypesOf(program, array),
-        dynamicOutput: true,
-        dynamicArguments: true,
-        strictIntegers: true,
-        precision: "single",
-        tactic: "precision", // else small textures are read at a lower precision
-        fixIntegerDivisionAccuracy: false, // it guards divisions whose result may be whole; programs have none that matter
-        loopMaxIterations: MAX_ITERATIONS,
-        pipeline: stays,
-        immutable: stays,
-      });
-      ready = { kernel, extents: key };
-      this.#ready.set(program, ready);
-    }
-    const { kernel } = ready;
-    if (ready.extents !== key) {
-      kernel.setOutput(extents);
-      ready.extents = key;
-    }
+    this.#expectContext();
+    const kernel = this.#compiled.get(program) ?? this.#compile(program, array, stays, extents);
+    // Even where they are the same: only then the result is a texture of its own. Given its own last result as an operand, gpu.js may
+    // otherwise write into an older texture of another size.
+    kernel.setOutput(extents);
     const result = kernel(...args);
     const { constructor, fallbackReason } = kernel.kernel;
     if ((constructor.mode === "cpu") === (this.#open.mode === "cpu")) return result;
     throw new BackendError(
       `gpujs: ${program.name} must run in mode ${this.#open.mode}, but gpu.js fell back to ${constructor.mode} (${fallbackReason ?? "no reason given"})`,
     );
+  }
+
+  #compile(program: Program, array: string, stays: boolean, extents: readonly number[]): Compiled {
+    const kernel = this.#open.gpu.createKernel(sourceOf(program), {
+      output: extents,
+      argumentTypes: argumentTypesOf(program, array),
+      dynamicOutput: true,
+      dynamicArguments: true,
+      strictIntegers: true,
+      precision: "single",
+      tactic: "precision", // else small textures are read at a lower precision
+      fixIntegerDivisionAccuracy: false, // it guards quotients that should be whole, which no program relies on
+      loopMaxIterations: MAX_ITERATIONS,
+      pipeline: stays,
+      immutable: stays,
+    });
+    this.#compiled.set(program, kernel);
+    return kernel;
   }
 }
