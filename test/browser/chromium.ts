@@ -6,6 +6,7 @@ import type { Browser, Page, Worker } from "playwright-core";
 import { workerSource } from "qwen-blocks/wasm";
 import { build, type Rollup } from "vite";
 import { alias } from "../../vitest.config.js";
+import type * as pageSpeeds from "../bench/page-speeds.js";
 import type * as gpujsPage from "../gpu/gpujs-page.js";
 import { launchBrowser } from "./browser.js";
 import type * as suite from "./suite.js";
@@ -26,7 +27,7 @@ const pages = {
 export type Path = keyof typeof pages;
 /** Where code of the suite runs: a page, or a worker of one. */
 export type Realm = Page | Worker;
-type Suite = typeof suite & typeof gpujsPage;
+type Suite = typeof suite & typeof gpujsPage & typeof pageSpeeds;
 
 /** What pages load as /suite.js. */
 export interface Bundled {

@@ -1,5 +1,6 @@
 // Runs in the browser, in a page or in a worker: opens a backend there and runs cases of the exported suite by name.
 import type { Backend } from "qwen-blocks";
+import { cpu } from "qwen-blocks/cpu";
 import { gpujs } from "qwen-blocks/gpujs";
 import { conformanceCases, type ConformanceCase } from "qwen-blocks/testing";
 import { wasm, type Build } from "qwen-blocks/wasm";
@@ -8,7 +9,7 @@ import { webgpu } from "qwen-blocks/webgpu";
 /** What crosses from the test to the browser. */
 export interface Options {
   /** wasm, with the options below, unless given. */
-  readonly kind?: "wasm" | "webgpu" | "gpujs";
+  readonly kind?: "wasm" | "webgpu" | "gpujs" | "cpu";
   /** Calls drawn per case; as many as the suite draws by itself unless given. */
   readonly runs?: number;
   readonly threads?: number;
@@ -23,6 +24,7 @@ let cases: readonly ConformanceCase[] = [];
 function openKind({ kind, workerFile, threads, build }: Options): Promise<Backend> {
   if (kind === "webgpu") return webgpu();
   if (kind === "gpujs") return gpujs();
+  if (kind === "cpu") return cpu();
   const options = { threads, build };
   return wasm(workerFile === undefined ? options : { ...options, worker: () => new Worker(workerFile) });
 }
