@@ -8,7 +8,7 @@ import { libraryVersion, machineFacts, showFacts } from "./machine.js";
 import type { BenchOptions } from "./options.js";
 
 const gpuJs = resolve(import.meta.dirname, "../gpu/node_modules/gpu.js");
-const kinds = ["gpujs", "webgpu", "wasm", "cpu"] as const;
+const kinds = ["cpu", "wasm", "gpujs", "webgpu"] as const;
 
 export async function compareInPage({ runs }: BenchOptions, print: (line: string) => void): Promise<object> {
   if (!existsSync(gpuJs)) {
@@ -20,7 +20,9 @@ export async function compareInPage({ runs }: BenchOptions, print: (line: string
   const bundled = { entry, minify: false, packages: { "gpu.js": gpuJs } };
   const chromium = await launch([...emulatedGl, ...emulatedGpu], bundled);
   const facts = { library: libraryVersion(), machine: machineFacts() };
-  print(`qwen-blocks ${facts.library}\nmachine   ${showFacts(facts.machine)}`);
+  print(
+    `qwen-blocks ${facts.library}\nmachine   ${showFacts(facts.machine)}\nmilliseconds of a call, medians of ${runs}\n`,
+  );
   const results: Record<string, Readonly<Record<string, number>>> = {};
   try {
     for (const kind of kinds) {
@@ -29,14 +31,13 @@ export async function compareInPage({ runs }: BenchOptions, print: (line: string
       const { adapter = "", mode = "", threads = "" } = info;
       print(`${kind.padEnd(10)}${[mode, adapter, threads].filter((part) => part !== "").join(", ")}`);
       results[kind] = await call(page, "speeds", runs);
+      for (const [name, time] of Object.entries(results[kind])) {
+        print(`  ${name.padEnd(34)}${time.toFixed(1).padStart(10)}`);
+      }
       await page.close();
     }
   } finally {
     await chromium.close();
-  }
-  print(`\nmilliseconds, medians of ${runs}\n${"".padEnd(34)}${kinds.map((kind) => kind.padStart(10)).join("")}`);
-  for (const name of Object.keys(results.cpu)) {
-    print(`${name.padEnd(34)}${kinds.map((kind) => results[kind][name].toFixed(1).padStart(10)).join("")}`);
   }
   return { ...facts, results };
 }

@@ -29,14 +29,14 @@ export async function speeds(runs: number): Promise<Readonly<Record<string, numb
     await y.data();
     y.dispose();
   };
-  const weight = randn(backend, [1024, 1024], random);
-  for (const rows of [1, 32, 256]) {
-    const x = randn(backend, [rows, 1024], random);
-    await time(`linear ${rows} x 1024 x 1024`, () => read(() => linear(x, weight)));
+  const weight = randn(backend, [512, 512], random);
+  for (const rows of [1, 16, 128]) {
+    const x = randn(backend, [rows, 512], random);
+    await time(`linear ${rows} x 512 x 512`, () => read(() => linear(x, weight)));
     x.dispose();
   }
-  const wide = randn(backend, [256, 1024], random);
-  await time("softmax 256 x 1024", () => read(() => softmax(wide)));
+  const wide = randn(backend, [64, 1024], random);
+  await time("softmax 64 x 1024", () => read(() => softmax(wide)));
   wide.dispose();
   weight.dispose();
   const model = new Qwen3(randomWeights(backend, 1, config), config);
