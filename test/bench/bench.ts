@@ -20,7 +20,7 @@ async function bench(options: BenchOptions): Promise<void> {
 type Measure = (options: BenchOptions, print: (line: string) => void) => Promise<object>;
 
 async function measurementOf(options: BenchOptions): Promise<Measure> {
-  const { peers, gpuPeers, llama, python, scaling, replay, packed, caches, ops } = options;
+  const { peers, gpuPeers, llama, python, scaling, replay, packed, caches, gpujs, ops } = options;
   if (peers !== undefined) return (await import("./compare-products.js")).compareProducts;
   if (gpuPeers !== undefined) return (await import("./compare-gpu.js")).compareGpu;
   if (llama !== undefined) return (await import("./compare-files.js")).compareFiles;
@@ -28,6 +28,7 @@ async function measurementOf(options: BenchOptions): Promise<Measure> {
   if (scaling) return (await import("./measure-scaling.js")).measureScaling;
   if (replay) return (await import("./measure-replay.js")).measureReplay;
   if (ops) return (await import("./measure-ops.js")).measureOps;
+  if (gpujs) return (await import("./compare-in-page.js")).compareInPage;
   if (caches) return (await import("./measure-caches.js")).measureCaches;
   if (packed) return (await import("./measure-packed.js")).measurePacked;
   return (await import("./measure-phases.js")).measurePhases;

@@ -30,6 +30,8 @@ export interface BenchOptions {
   readonly replay: boolean;
   readonly packed: boolean;
   readonly caches: boolean;
+  /** All backends in a page. */
+  readonly gpujs: boolean;
   /** Ops one by one, on a GPU. */
   readonly ops: boolean;
   /** Of their operands; by the adapter unless given. */
@@ -69,6 +71,7 @@ Comparisons, in place of the phases; each side runs in turn, and the ratio of ea
   --size SIZE     of the operands of --ops and --gpu-peers: ${Object.keys(opSizes).join(" or ")}; by the adapter unless given
   --gpu-peers DIR ops on the webgpu backend against onnxruntime-web and jax-js in DIR, in one page of Chromium
   --packed        decoding with bf16, q8_0 and q4_0 weights, and the time to the first token behind long prompts
+  --gpujs         the gpujs backend beside the others, in a page of Chromium, on the GPU that it emulates
   --caches        memory and speed of each kind of cache by its packing, and of a window behind 100,000 tokens
   --rounds N      7 unless given
 
@@ -80,14 +83,14 @@ export function readOptions(args: readonly string[]): BenchOptions | "help" {
   const { help, backend, threads, build, model, scale, tokens, batch, runs, rounds, only, product, ...rest } =
     parse(args);
   if (help) return "help";
-  const { profile, peers, llama, python, scaling, replay, packed, caches, ops, size, json } = rest;
+  const { profile, peers, llama, python, scaling, replay, packed, caches, gpujs, ops, size, json } = rest;
   const gpuPeers = rest["gpu-peers"];
   if ((threads !== undefined || build !== undefined) && backend !== "wasm")
     throw new ConfigError(`--threads, --build: need --backend wasm, got ${backend ?? "none"}`);
   const modes = [peers, gpuPeers, llama, python].map((mode) => mode !== undefined);
-  if ([...modes, scaling, replay, packed, caches, ops].filter(Boolean).length > 1)
+  if ([...modes, scaling, replay, packed, caches, gpujs, ops].filter(Boolean).length > 1)
     throw new ConfigError(
-      "--peers, --gpu-peers, --llama, --python, --scaling, --replay, --packed, --caches, --ops: must be given one at a time, got several",
+      "--peers, --gpu-peers, --llama, --python, --scaling, --replay, --packed, --caches, --gpujs, --ops: must be given one at a time, got several",
     );
   return {
     backend: {
@@ -111,6 +114,7 @@ export function readOptions(args: readonly string[]): BenchOptions | "help" {
     replay,
     packed,
     caches,
+    gpujs,
     ops,
     ...(size !== undefined && { size: sizeOf(size) }),
     ...(gpuPeers !== undefined && { gpuPeers }),
@@ -141,6 +145,7 @@ function parse(args: readonly string[]) {
         replay: { type: "boolean", default: false },
         packed: { type: "boolean", default: false },
         caches: { type: "boolean", default: false },
+        gpujs: { type: "boolean", default: false },
         ops: { type: "boolean", default: false },
         size: { type: "string" },
         "gpu-peers": { type: "string" },

@@ -6,6 +6,8 @@ import type { Browser, Page, Worker } from "playwright-core";
 import { workerSource } from "qwen-blocks/wasm";
 import { build, type Rollup } from "vite";
 import { alias } from "../../vitest.config.js";
+import type * as pageSpeeds from "../bench/page-speeds.js";
+import type * as gpujsPage from "../gpu/gpujs-page.js";
 import { launchBrowser } from "./browser.js";
 import type * as suite from "./suite.js";
 
@@ -25,7 +27,17 @@ const pages = {
 export type Path = keyof typeof pages;
 /** Where code of the suite runs: a page, or a worker of one. */
 export type Realm = Page | Worker;
-type Suite = typeof suite;
+type Suite = typeof suite & typeof gpujsPage & typeof pageSpeeds;
+
+/** What pages load as /suite.js. */
+export interface Bundled {
+  readonly entry: string;
+  readonly minify: boolean;
+  /** Where packages lie that are not this repository's own, by name. */
+  readonly packages: Readonly<Record<string, string>>;
+}
+
+const plainSuite: Bundled = { entry: resolve(import.meta.dirname, "suite.ts"), minify: false, packages: {} };
 
 export interface Chromium {
   /** Opens a page, alone in its context. */
@@ -35,7 +47,7 @@ export interface Chromium {
   close(): Promise<void>;
 }
 
-/** Calls a function of suite.ts in the browser. Arguments and results go as JSON. */
+/** Calls a function of the bundle in the browser. Arguments and results go as JSON. */
 export async function call<Name extends keyof Suite>(
   realm: Realm,
   name: Name,
@@ -46,8 +58,8 @@ export async function call<Name extends keyof Suite>(
 }
 
 /** @param flags of the browser, as `launchBrowser` takes them */
-export async function launch(flags?: readonly string[]): Promise<Chromium> {
-  const server = await serve();
+export async function launch(flags?: readonly string[], bundled: Bundled = plainSuite): Promise<Chromium> {
+  const server = await serve(bundled);
   const { port } = server.address() as AddressInfo;
   const browser = await launchBrowser(flags);
   return {
@@ -72,10 +84,10 @@ async function countWorkers(browser: Browser): Promise<number> {
   return targetInfos.filter(({ type }) => type === "worker").length;
 }
 
-async function serve(): Promise<ReturnType<typeof createServer>> {
+async function serve(bundled: Bundled): Promise<ReturnType<typeof createServer>> {
   const script = { ...embedder, "Content-Type": "text/javascript" };
   const files: Record<string, { readonly headers: Record<string, string>; readonly body: string }> = {
-    "/suite.js": { headers: script, body: await bundle() },
+    "/suite.js": { headers: script, body: await bundle(bundled) },
     "/worker.js": { headers: script, body: workerSource },
   };
   for (const [path, headers] of Object.entries(pages)) {
@@ -89,17 +101,19 @@ async function serve(): Promise<ReturnType<typeof createServer>> {
   return server;
 }
 
-/** suite.ts and all that it imports, as one module. */
-async function bundle(): Promise<string> {
+/** The entry and all that it imports, as one module; gpu.js only where it is given. */
+async function bundle({ entry, minify, packages }: Bundled): Promise<string> {
+  const own = Object.entries(packages).map(([find, replacement]) => ({ find, replacement }));
   const result = await build({
     configFile: false,
     logLevel: "warn",
-    resolve: { alias },
+    resolve: { alias: [...alias, ...own] },
     build: {
       write: false,
-      minify: false,
+      minify,
       target: "es2022",
-      lib: { entry: resolve(import.meta.dirname, "suite.ts"), formats: ["es"] },
+      lib: { entry, formats: ["es"] },
+      rollupOptions: { external: "gpu.js" in packages ? [] : ["gpu.js"], output: { inlineDynamicImports: true } },
     },
   });
   const [{ output }] = result as Rollup.RollupOutput[];

@@ -1,5 +1,7 @@
 // Runs in the browser, in a page or in a worker: opens a backend there and runs cases of the exported suite by name.
 import type { Backend } from "qwen-blocks";
+import { cpu } from "qwen-blocks/cpu";
+import { gpujs } from "qwen-blocks/gpujs";
 import { conformanceCases, type ConformanceCase } from "qwen-blocks/testing";
 import { wasm, type Build } from "qwen-blocks/wasm";
 import { webgpu } from "qwen-blocks/webgpu";
@@ -7,7 +9,7 @@ import { webgpu } from "qwen-blocks/webgpu";
 /** What crosses from the test to the browser. */
 export interface Options {
   /** wasm, with the options below, unless given. */
-  readonly kind?: "wasm" | "webgpu";
+  readonly kind?: "wasm" | "webgpu" | "gpujs" | "cpu";
   /** Calls drawn per case; as many as the suite draws by itself unless given. */
   readonly runs?: number;
   readonly threads?: number;
@@ -21,6 +23,8 @@ let cases: readonly ConformanceCase[] = [];
 
 function openKind({ kind, workerFile, threads, build }: Options): Promise<Backend> {
   if (kind === "webgpu") return webgpu();
+  if (kind === "gpujs") return gpujs();
+  if (kind === "cpu") return cpu();
   const options = { threads, build };
   return wasm(workerFile === undefined ? options : { ...options, worker: () => new Worker(workerFile) });
 }
@@ -33,6 +37,12 @@ export async function open(
   backend = await openKind(options);
   cases = conformanceCases(backend, { seed, runs: options.runs, open: () => openKind(options) });
   return { info: backend.info, names: cases.map(({ name }) => name) };
+}
+
+/** The backend that is open. */
+export function opened(): Backend {
+  if (backend === undefined) throw new Error("opened: a backend must be open, got none");
+  return backend;
 }
 
 export async function runCase(name: string): Promise<void> {

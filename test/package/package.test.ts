@@ -136,13 +136,14 @@ test("without the package webgpu, auto passes it over in Node and says what to i
   expect(passedOver[0].reason).toContain('the package "webgpu" must be installed');
 });
 
-test("only webgpu, and auto when it opens that, load shaders; nothing imports the package webgpu by a name to follow", () => {
+test("only webgpu, and auto when it opens that, load shaders; nothing imports the package webgpu by a name to follow, and gpujs alone gpu.js", () => {
   for (const [subpath, { default: entry }] of entries) {
     const { files, outside } = closure(entry);
     const text = [...files].map((file) => readFileSync(join(unpacked, file), "utf8")).join("\n");
     const dynamic = subpath === "./webgpu" || subpath === "./auto";
     expect(/@compute|var<storage/.test(text), subpath).toBe(dynamic);
     expect([...outside], subpath).not.toContain("webgpu");
+    expect(outside.has("gpu.js"), subpath).toBe(subpath === "./gpujs");
   }
 });
 
