@@ -1,8 +1,9 @@
 // The trained model again, its matrices in 8 and in 4 bits: how large it is, what it loses, how fast it writes.
-import { Qwen3, allParameters, disposeAll, weightsFrom, type Parameter } from "qwen-blocks";
+import { allParameters, disposeAll, type Qwen3 } from "qwen-blocks";
 import { packModel } from "qwen-blocks/quant";
 import { evaluateOn, type HeldOut } from "./measure.js";
 import { writeSample, type SampleOptions } from "./sample.js";
+import { sharing } from "./sharing.js";
 
 export interface Stored {
   /** "f32", or a scheme. */
@@ -29,15 +30,6 @@ export async function storeInFewBits(model: Qwen3, heldOut: HeldOut, sampling: S
     }
   }
   return found;
-}
-
-/** A model of the same weights, in the same memory. */
-function sharing(model: Qwen3): Qwen3 {
-  const weights = allParameters(model);
-  return new Qwen3(
-    weightsFrom(model.backend, (path) => (weights.get(path) as Parameter).retain()),
-    model.config,
-  );
 }
 
 async function look(format: string, model: Qwen3, { many }: HeldOut, sampling: SampleOptions): Promise<Stored> {
