@@ -1,6 +1,6 @@
 // The model on one backend, with all that training needs; taken down to plain numbers, and set up again elsewhere.
-import { Qwen3, attentionFunctions, disposeAll, parameters, randomWeights, tensor, weightsFrom } from "qwen-blocks";
-import type { AttentionFunction, Backend, Qwen3Config, Tensor, Weights } from "qwen-blocks";
+import { Qwen3, disposeAll, parameters, randomWeights, tensor, weightsFrom } from "qwen-blocks";
+import type { Backend, Qwen3Config, Tensor, Weights } from "qwen-blocks";
 import { loadModel, openCheckpoint, qwen3Names } from "qwen-blocks/io";
 import { AdamW, Trainer } from "qwen-blocks/train";
 import type { Carried } from "./carried.js";

@@ -78,7 +78,7 @@ class Reader {
       runStep: (ids, context) => model.runStep(ids, { ...context, routings }),
       makeCache: (options) => model.makeCache(options),
     };
-    this.#step = new DecodeStep<Seen>(telling, cache, (logits) => this.#see(logits, routings) as never);
+    this.#step = new DecodeStep<Seen>(telling, cache, (logits) => this.#see(logits, routings));
   }
 
   /** Reads tokens behind what the cache holds. A single one is a recorded step, which is faster. */

@@ -10,9 +10,6 @@ export interface App {
   change<T>(job: () => Promise<T>): Promise<T | undefined>;
 }
 
-/** The charts, which come after the page. */
-export const lazyCharts = (): Promise<typeof import("./charts.js")> => import("./charts.js");
-
 /** Said to those who listen instead of looking. */
 export function announce(text: string): void {
   byId("status").textContent = text;

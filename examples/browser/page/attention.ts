@@ -1,9 +1,10 @@
 // The panel of attention: one head of one layer over the end of the text, as a map, as shaded text, and as a table.
 import type { Attended } from "../lab/messages.js";
-import { lazyCharts, percent, showError, type App } from "./app.js";
-import { nameOf, Spelling } from "./bytes.js";
+import { percent, showError, type App } from "./app.js";
+import { nameOf, signOf, Spelling } from "./bytes.js";
 import { byId, make, table, tableIn } from "./elements.js";
 import { drawing } from "./frames.js";
+import { HeatMap } from "./heat-map.js";
 
 export interface AttentionPanel {
   /** Looks at the end of a text anew. */
@@ -21,6 +22,10 @@ export function mountAttention({ lab, toy }: App): AttentionPanel {
     Array.from({ length: count }, (_, i) => make("option", { value: String(i) }, String(i + 1)));
   layer.append(...numbers(toy.numLayers));
   head.append(...numbers(toy.numHeads));
+  const heat = new HeatMap(byId("attend-chart"), [0, 0.1, 0.4, 1], (row) => {
+    query.value = String(row);
+    redraw();
+  });
   let attended: Attended | undefined;
   let spelled: readonly string[] = [];
 
@@ -40,9 +45,12 @@ export function mountAttention({ lab, toy }: App): AttentionPanel {
     const box = byId("attended");
     box.replaceChildren(
       ...attended.tokens.map((id, i) => {
-        const text = id === 10 ? "↵\n" : id > 255 ? "§" : spelled[i];
         const shade = i > at ? "later" : i === at ? "query" : "seen";
-        return make("span", { class: shade, style: `--weight: ${((shares[i] ?? 0) / most).toFixed(3)}` }, text);
+        return make(
+          "span",
+          { class: shade, style: `--weight: ${((shares[i] ?? 0) / most).toFixed(3)}` },
+          signOf(id, spelled[i]),
+        );
       }),
     );
     const name = names()[at];
@@ -53,12 +61,13 @@ export function mountAttention({ lab, toy }: App): AttentionPanel {
       `${name}, token ${at + 1}, looks most at ${names()[best]}, token ${best + 1}: ${percent(most)}`,
     );
   };
-  const drawMap = async (): Promise<void> => {
+  const drawMap = (): void => {
     const map = weights();
     if (map === undefined) return;
-    const { attentionMap } = await lazyCharts();
     const label = `Attention of head ${Number(head.value) + 1} in layer ${Number(layer.value) + 1}; the table below has its numbers.`;
-    attentionMap(byId("attend-chart"), label, map, Number(query.value));
+    const size = attended?.tokens.length ?? 0;
+    const seen = map.map((weight, i) => (i % size > Math.floor(i / size) ? NaN : weight));
+    heat.draw(label, seen, size, Number(query.value));
   };
   const updateTable = tableIn(byId("attend-table"), () => {
     const [all, shares] = [names(), row()];
@@ -70,7 +79,7 @@ export function mountAttention({ lab, toy }: App): AttentionPanel {
       rows,
     );
   });
-  const parts = [drawing(showText, 60), drawing(() => void drawMap().catch(showError), 200), drawing(updateTable, 200)];
+  const parts = [drawing(showText, 60), drawing(drawMap, 200), drawing(updateTable, 200)];
   const redraw = (): void => parts.forEach((draw) => draw());
 
   for (const control of [layer, head, query]) {

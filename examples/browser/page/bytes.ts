@@ -14,10 +14,17 @@ export class Spelling {
   }
 }
 
+/** A token on the page: what cannot be seen gets a sign. */
+export function signOf(id: number, spelled: string): string {
+  if (id > 255) return "§";
+  if (id === 10) return "↵\n";
+  return /[\p{Cc}\p{Cn}\p{Co}]/u.test(spelled) ? "·" : spelled;
+}
+
 const names: Readonly<Record<number, string>> = { 9: "tab", 10: "new line", 32: "space" };
 
 /** What to call a token. */
 export function nameOf(id: number, spelled: string): string {
   if (id > 255) return "start of a document";
-  return names[id] ?? (spelled.trim() === "" ? `byte ${id}` : spelled);
+  return names[id] ?? (/^[\s\p{Cc}]*$/u.test(spelled) ? `byte ${id}` : spelled);
 }

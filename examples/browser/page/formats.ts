@@ -1,17 +1,23 @@
 // The panel of formats: the model that writes, stored in fewer bits, and what that costs.
-import { announce, megabytes, type App } from "./app.js";
+import { announce, megabytes, speed, type App } from "./app.js";
 import { byId, make, table } from "./elements.js";
 
 /** Those whose blocks divide the toy's matrices; the library has more. */
 export const formats = ["f32", "bf16", "q8_0", "int8", "fp8_e4m3", "q5_0", "q4_0", "q4_1", "iq4_nl", "mxfp4"] as const;
 
-export function mountFormats(app: App): void {
+export function mountFormats(app: App): { wrote(tokensPerSecond: number): void } {
   const select = byId<HTMLSelectElement>("format");
   select.append(...formats.map((format) => make("option", {}, format)));
-  /** By format, in the order of trying. */
-  const tried = new Map<string, string[]>();
+  /** By format, in the order of trying: bytes, loss, speed. */
+  const tried = new Map<string, [string, string, string]>();
   let current: string = formats[0];
 
+  const show = (): void => {
+    const rows = Array.from(tried, ([format, cells]) => [format, ...cells]);
+    byId("formats-table").replaceChildren(
+      table("Tried so far", ["Format", "Weights", "Held-out loss", "Writes"], rows),
+    );
+  };
   const store = async (format: string): Promise<void> => {
     select.disabled = true;
     const stored = await app.change(() => app.lab.call("store", format));
@@ -23,12 +29,18 @@ export function mountFormats(app: App): void {
     current = format;
     const { bytes, loss } = stored;
     tried.delete(format);
-    tried.set(format, [format, megabytes(bytes), loss.toFixed(3)]);
-    byId("formats-table").replaceChildren(
-      table("Tried so far", ["Format", "Weights", "Held-out loss"], [...tried.values()]),
-    );
+    tried.set(format, [megabytes(bytes), loss.toFixed(3), "–"]);
+    show();
     announce(`The model writes in ${format} now: ${megabytes(bytes)}, held-out loss ${loss.toFixed(3)}.`);
   };
   select.addEventListener("change", () => void store(select.value));
   void store(current);
+  return {
+    wrote(tokensPerSecond) {
+      const cells = tried.get(current);
+      if (cells === undefined) return;
+      cells[2] = speed(tokensPerSecond);
+      show();
+    },
+  };
 }

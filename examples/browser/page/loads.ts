@@ -1,8 +1,9 @@
 // The panel of loads: what each expert got to do, layer by layer, while the model writes or trains.
 import type { Token } from "../lab/messages.js";
-import { lazyCharts, showError, type App } from "./app.js";
+import type { App } from "./app.js";
 import { byId, make, table, tableIn } from "./elements.js";
 import { drawing } from "./frames.js";
+import { HeatMap } from "./heat-map.js";
 
 /** Rows of a map. */
 const remembered = 64;
@@ -23,22 +24,26 @@ export function mountLoads({ toy: { numLayers, numExperts } }: App): Loads {
   const empty = (): Float32Array[][] => Array.from({ length: numLayers }, () => []);
   const rows: Record<Source, Float32Array[][]> = { writing: empty(), training: empty() };
   let shown: Source = "writing";
-  const boxes = Array.from({ length: numLayers }, () => make("div", { class: "chart" }));
+  const boxes = Array.from({ length: numLayers }, () => make("div"));
+  const maps = boxes.map((box) => new HeatMap(box, [0, 1, 4, 16]));
   byId("loads-maps").append(
-    ...boxes.map((box, layer) => make("figure", {}, make("figcaption", {}, `Layer ${layer + 1}`), box)),
+    ...boxes.map((box, layer) =>
+      make("figure", {}, make("figcaption", {}, `Layer ${layer + 1}`), box, axis(numExperts)),
+    ),
   );
   const inputs = [...byId("loads-of").querySelectorAll("input")];
 
-  const drawings = boxes.map((box, layer) => drawing(() => void drawLayer(box, layer).catch(showError), 400));
+  const drawings = boxes.map((_, layer) => drawing(() => drawLayer(layer), 120));
   const updateTable = tableIn(byId("loads-table"), () => tableOf(rows[shown], shown));
   const refreshTable = drawing(updateTable, 1000);
   const redraw = (): void => [...drawings, refreshTable].forEach((draw) => draw());
 
-  const drawLayer = async (box: HTMLElement, layer: number): Promise<void> => {
-    const { loadMap } = await lazyCharts();
+  const drawLayer = (layer: number): void => {
     const layerRows = rows[shown][layer];
-    if (layerRows.length === 0) return box.replaceChildren(`Nothing yet: start ${shown} to see its loads.`);
-    loadMap(box, `Layer ${layer + 1} while ${shown}: ${inWords(layerRows)}`, layerRows, remembered);
+    const values = new Float32Array(remembered * numExperts).fill(NaN);
+    layerRows.forEach((row, i) => values.set(row, i * numExperts));
+    const state = layerRows.length > 0 ? inWords(layerRows) : "nothing yet.";
+    maps[layer].draw(`Layer ${layer + 1} while ${shown}: ${state}`, values, numExperts);
   };
   const add = (source: Source, layer: number, row: Float32Array): void => {
     rows[source][layer].push(row);
@@ -72,6 +77,12 @@ export function mountLoads({ toy: { numLayers, numExperts } }: App): Loads {
     },
     redraw,
   };
+}
+
+/** The numbers of some experts, below their columns. */
+function axis(numExperts: number): HTMLElement {
+  const named = [0, 0.25, 0.5, 0.75].map((share) => make("span", {}, String(Math.round(share * numExperts))));
+  return make("div", { class: "axis", "aria-hidden": "true" }, ...named, make("span", {}, `expert ${numExperts - 1}`));
 }
 
 function totals(rows: readonly Float32Array[]): Float32Array {

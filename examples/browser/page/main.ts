@@ -46,7 +46,10 @@ async function start(): Promise<void> {
   const writing = mountWriting(app, {
     begun: () => loads.clearWriting(),
     wrote: (tokens) => loads.wrote(tokens),
-    ended: () => attention.look(writing.ids),
+    ended: (tokensPerSecond) => {
+      formats.wrote(tokensPerSecond);
+      attention.look(writing.ids);
+    },
     selected: (index) => attention.select(index, writing.ids),
   });
   const training = mountTraining(app, {
@@ -58,8 +61,8 @@ async function start(): Promise<void> {
     () => attention.redraw(),
     () => training.redraw(),
   );
-  training.redraw();
-  mountFormats(app); // measures the model, and then it writes
+  redraw();
+  const formats = mountFormats(app); // measures the model, and then it writes
   setInterval(() => {
     lab.call("usage").then(
       ({ bytes, scratch }) => fact("memory", megabytes(bytes + scratch)),

@@ -1,6 +1,6 @@
 // The text as tokens, each in the colours of its experts: a list box, along which arrow keys walk.
 import type { Token } from "../lab/messages.js";
-import { nameOf, Spelling } from "./bytes.js";
+import { nameOf, signOf, Spelling } from "./bytes.js";
 import { hueOf } from "./colors.js";
 import { make } from "./elements.js";
 
@@ -82,7 +82,7 @@ export class TokenView {
   }
 
   #span(token: Spelled, index: number): HTMLElement {
-    const visible = token.id === 10 ? "↵\n" : token.id > 255 ? "§" : token.spelled;
+    const visible = signOf(token.id, token.spelled);
     const span = make("span", { role: "option", id: `token-${index}`, "data-at": String(index) }, visible);
     span.setAttribute("aria-label", nameOf(token.id, token.spelled));
     if (index < this.#promptLength) span.classList.add("given");

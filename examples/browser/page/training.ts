@@ -1,8 +1,8 @@
 // The panel that trains: the model goes on learning in the worker, with or without the balance loss.
 import { maxOverMean, mean } from "../../train-toy/history.js";
 import type { Step } from "../lab/messages.js";
-import { announce, clearError, fact, lazyCharts, showError, showProgress, speed, type App } from "./app.js";
-import type { Turn } from "./charts.js";
+import { announce, clearError, fact, showError, showProgress, speed, type App } from "./app.js";
+import type * as Charts from "./charts.js";
 import { color } from "./colors.js";
 import { byId, table, tableIn } from "./elements.js";
 import { drawing } from "./frames.js";
@@ -37,10 +37,24 @@ export function mountTraining(
   const fresh = byId<HTMLButtonElement>("fresh");
   const trained = byId<HTMLButtonElement>("trained");
   let seen: Seen[] = [];
-  let turns: Turn[] = [];
+  let turns: Charts.Turn[] = [];
   let wanted = false;
 
-  const redraw = drawing(() => void draw(seen, turns).catch(showError), 400);
+  let charts: typeof Charts | undefined;
+  const curveOf = (id: string, stroke: string, what: string, valueOf: (one: Seen) => number): (() => void) =>
+    drawing(() => {
+      const box = byId(id);
+      if (seen.length < 2) return box.replaceChildren("Press Train to see a curve.");
+      const points = seen.map((one) => ({ step: one.step, value: valueOf(one) }));
+      const [first, last] = [points[0], points[points.length - 1]];
+      const label = `${what} from ${first.value.toFixed(2)} at step ${first.step} to ${last.value.toFixed(2)} at step ${last.step}.`;
+      charts?.curve(box, label, points, turns, color(stroke));
+    }, 400);
+  const drawings = [
+    curveOf("loss-chart", "--accent", "Loss", ({ loss }) => loss),
+    curveOf("balance-chart", "--second", "Largest over mean load, 1 at perfect balance,", ({ load }) => load),
+  ];
+  const redraw = (): void => drawings.forEach((draw) => draw());
   const updateTable = tableIn(byId("train-table"), () => tableOf(seen));
   const refreshTable = drawing(updateTable, 1000);
 
@@ -48,6 +62,7 @@ export function mountTraining(
     wanted = true;
     button.textContent = "Stop";
     clearError();
+    import("./charts.js").then((loaded) => (charts = loaded), showError);
     try {
       // What stops it before the last step is the button, which finishes, or a change of the model, which resumes.
       if (!(await lab.call("train", { steps: stepsPerRun }))) return;
@@ -129,20 +144,6 @@ function showNumbers({ step, loss, load, inUse }: Seen, experts: number): void {
   byId("num-loss").textContent = loss.toFixed(3);
   byId("num-load").textContent = load.toFixed(1);
   byId("num-use").textContent = `${inUse} of ${experts}`;
-}
-
-async function draw(seen: readonly Seen[], turns: readonly Turn[]): Promise<void> {
-  const boxes = [byId("loss-chart"), byId("balance-chart")];
-  if (seen.length < 2) return boxes.forEach((box) => box.replaceChildren("Press Train to see a curve."));
-  const { curve } = await lazyCharts();
-  const [first, last] = [seen[0], seen[seen.length - 1]];
-  const losses = seen.map(({ step, loss }) => ({ step, value: loss }));
-  const label = `Loss from ${first.loss.toFixed(2)} at step ${first.step} to ${last.loss.toFixed(2)} at step ${last.step}.`;
-  curve(boxes[0], label, losses, turns, { stroke: color("--accent"), zero: false });
-  await new Promise(requestAnimationFrame); // one chart per frame
-  const loads = seen.map(({ step, load }) => ({ step, value: load }));
-  const about = `Largest over mean load from ${first.load.toFixed(1)} to ${last.load.toFixed(1)}; 1 is perfect balance.`;
-  curve(boxes[1], about, loads, turns, { stroke: color("--second"), zero: true });
 }
 
 /** Every so many steps, so that the table has at most 20 rows. */

@@ -23,7 +23,7 @@ export interface WritingEvents {
   begun(): void;
   wrote(tokens: readonly Token[]): void;
   /** The text is whole. */
-  ended(): void;
+  ended(tokensPerSecond: number): void;
   selected(index: number): void;
 }
 
@@ -35,13 +35,16 @@ export function mountWriting({ lab, toy }: App, { begun, wrote, ended, selected 
     showVisits(view, index);
     selected(index);
   });
+  const invitation = byId("visits").children[0];
   let seed = 1;
   let round = 0;
+  let lastSpeed = 0;
 
   const write = (): void => {
     const ids = [toy.documentToken, ...encode(prompt.value)];
     const mine = ++round;
     view.clear(ids.length);
+    byId("visits").replaceChildren(invitation.cloneNode(true));
     begun();
     byId("tokens").setAttribute("aria-busy", "true");
     const options = { prompt: ids, tokens: continuation, temperature: Number(temperature.value), seed };
@@ -55,7 +58,7 @@ export function mountWriting({ lab, toy }: App, { begun, wrote, ended, selected 
             .join("")
             .slice(prompt.value.length)}`,
         );
-        ended();
+        ended(lastSpeed);
       },
       (error: unknown) => showError(error),
     );
@@ -63,7 +66,8 @@ export function mountWriting({ lab, toy }: App, { begun, wrote, ended, selected 
 
   lab.on("wrote", ({ tokens, tokensPerSecond }) => {
     view.append(tokens);
-    fact("writes", speed(tokensPerSecond));
+    lastSpeed = tokensPerSecond;
+    fact("writes", speed(lastSpeed));
     wrote(tokens);
   });
   let timer: ReturnType<typeof setTimeout>;
