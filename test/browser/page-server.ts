@@ -1,5 +1,6 @@
-// Serves the built page, isolated or not, and counts what it is asked for.
+// Serves the built page, isolated or not.
 import { createServer } from "node:http";
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { extname, join } from "node:path";
@@ -17,12 +18,13 @@ export interface PageServer {
   close(): Promise<void>;
 }
 
-/** @param folder what `demo:build` made @param isolated whether the headers that threads need are sent */
-export async function servePage(folder: string, isolated: boolean): Promise<PageServer> {
+/** @param folders what `demo:build` made, and before it what takes the place of some of its files @param isolated whether the headers that threads need are sent */
+export async function servePage(folders: readonly string[], isolated: boolean): Promise<PageServer> {
   const server = createServer(({ url = "/" }, response) => {
-    const path = new URL(url, "http://localhost").pathname;
-    const file = path === "/" ? "/index.html" : path;
-    readFile(join(folder, file)).then(
+    const { pathname } = new URL(url, "http://localhost");
+    const file = pathname === "/" ? "/index.html" : pathname;
+    const path = folders.map((folder) => join(folder, file)).find(existsSync) ?? "";
+    readFile(path).then(
       (body) => {
         const type = types[extname(file)] ?? "application/octet-stream";
         response.writeHead(200, { "Content-Type": type, ...(isolated ? isolation : {}) }).end(body);

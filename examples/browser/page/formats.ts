@@ -5,7 +5,14 @@ import { byId, make, table } from "./elements.js";
 /** Those whose blocks divide the toy's matrices; the library has more. */
 export const formats = ["f32", "bf16", "q8_0", "int8", "fp8_e4m3", "q5_0", "q4_0", "q4_1", "iq4_nl", "mxfp4"] as const;
 
-export function mountFormats(app: App): { wrote(tokensPerSecond: number): void } {
+export interface Formats {
+  /** How fast the chosen one writes. */
+  wrote(tokensPerSecond: number): void;
+  /** The model is another one now: what was measured holds no more. */
+  measure(): void;
+}
+
+export function mountFormats(app: App): Formats {
   const select = byId<HTMLSelectElement>("format");
   select.append(...formats.map((format) => make("option", {}, format)));
   /** By format, in the order of trying: bytes, loss, speed. */
@@ -34,8 +41,13 @@ export function mountFormats(app: App): { wrote(tokensPerSecond: number): void }
     announce(`The model writes in ${format} now: ${megabytes(bytes)}, held-out loss ${loss.toFixed(3)}.`);
   };
   select.addEventListener("change", () => void store(select.value));
-  void store(current);
+  const measure = (): void => {
+    tried.clear();
+    void store(current);
+  };
+  measure();
   return {
+    measure,
     wrote(tokensPerSecond) {
       const cells = tried.get(current);
       if (cells === undefined) return;

@@ -54,7 +54,7 @@ async function start(): Promise<void> {
   });
   const training = mountTraining(app, {
     stepped: (shares) => loads.stepped(shares),
-    ended: () => writing.write(),
+    ended: () => formats.measure(),
   });
   redraws.push(
     () => loads.redraw(),

@@ -26,7 +26,7 @@ export interface Training {
   redraw(): void;
 }
 
-/** @param stepped told what each step's experts got, in fair shares: [layer][expert] @param ended when training stops */
+/** @param stepped told what each step's experts got, in fair shares: [layer][expert] @param ended when training stops, or the model is reset */
 export function mountTraining(
   app: App,
   { stepped, ended }: { stepped(shares: readonly Float32Array[]): void; ended(): void },
@@ -52,7 +52,7 @@ export function mountTraining(
     }, 400);
   const drawings = [
     curveOf("loss-chart", "--accent", "Loss", ({ loss }) => loss),
-    curveOf("balance-chart", "--second", "Largest over mean load, 1 at perfect balance,", ({ load }) => load),
+    curveOf("balance-chart", "--second", "Peak over mean load, 1 at perfect balance,", ({ load }) => load),
   ];
   const redraw = (): void => drawings.forEach((draw) => draw());
   const updateTable = tableIn(byId("train-table"), () => tableOf(seen));
@@ -107,6 +107,7 @@ export function mountTraining(
     seen = [];
     turns = [];
     await app.change(() => lab.call("reset", to));
+    if (!wanted) ended();
     announce(to === "random" ? "The model has random weights now." : "The model has its trained weights again.");
     redraw();
   };
@@ -152,7 +153,7 @@ function tableOf(seen: readonly Seen[]): HTMLTableElement {
   const rows = seen.filter((_, i) => i % every === 0 || i === seen.length - 1);
   return table(
     "Training",
-    ["Step", "Loss", "Balance loss", "Largest / mean load", "Experts in use"],
+    ["Step", "Loss", "Balance loss", "Peak / mean load", "Experts in use"],
     rows.map(({ step, loss, auxLoss, load, inUse, balanced }) => [
       String(step),
       loss.toFixed(3),
