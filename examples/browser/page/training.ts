@@ -89,7 +89,7 @@ export function mountTraining(
     showNumbers(next, toy.numExperts * toy.numLayers);
     fact("trains", speed(step.tokensPerSecond));
     showProgress(`Training, step ${step.done} of ${step.steps}`, step.done / step.steps);
-    stepped(step.loads.map((loads) => loads.map((load) => load / mean(Array.from(loads)))));
+    stepped(step.loads.map(inFairShares));
     redraw();
     refreshTable();
   });
@@ -127,15 +127,20 @@ export function mountTraining(
   };
 }
 
+function inFairShares(loads: Float32Array): Float32Array {
+  const fair = mean(Array.from(loads));
+  return loads.map((load) => load / fair);
+}
+
 function seenIn({ step, loss, auxLoss, coefficient, loads }: Step): Seen {
-  const counts = loads.map((layer) => Array.from(layer));
+  const shares = loads.map(inFairShares);
   return {
     step,
     loss,
     auxLoss,
-    load: mean(counts.map(maxOverMean)),
+    load: mean(shares.map(maxOverMean)),
     // A tenth of a fair share: fewer than that is noise.
-    inUse: counts.reduce((total, layer) => total + layer.filter((load) => load > 0.1 * mean(layer)).length, 0),
+    inUse: shares.reduce((total, layer) => total + layer.filter((share) => share > 0.1).length, 0),
     balanced: coefficient > 0,
   };
 }
