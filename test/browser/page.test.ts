@@ -1,0 +1,279 @@
+// The page of examples/browser in Chromium, as a visitor uses it: isolated and not, offline, on a narrow screen, with each backend.
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { gzipSync } from "node:zlib";
+import type { Browser, BrowserContextOptions, Page } from "playwright-core";
+import { Qwen3, allParameters, configToJson, randomWeights } from "qwen-blocks";
+import { cpu } from "qwen-blocks/cpu";
+import { qwen3Names, saveCheckpoint } from "qwen-blocks/io";
+import { build } from "vite";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { carry } from "../../examples/browser/carry.js";
+import { toyRecipe } from "../../examples/train-toy/settings.js";
+import { emulatedGpu, launchBrowser } from "./browser.js";
+import { busiest } from "./page-tasks.js";
+import { servePage, type PageServer } from "./page-server.js";
+
+const patience = 240_000;
+const example = resolve(import.meta.dirname, "../../examples/browser");
+
+let folder: string;
+let site: string;
+let browser: Browser;
+let isolated: PageServer;
+/** What went wrong in any page since the last test. */
+const complaints: string[] = [];
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "page-"));
+  site = join(folder, "site");
+  await makeCheckpoint(join(folder, "checkpoint"));
+  await carry(join(folder, "checkpoint"), join(folder, "carried"));
+  await build({
+    configFile: join(example, "vite.config.ts"),
+    logLevel: "warn",
+    publicDir: join(folder, "carried"),
+    build: { outDir: site, reportCompressedSize: false },
+  });
+  isolated = await servePage([site], true);
+  browser = await launchBrowser();
+}, patience);
+afterAll(async () => {
+  await browser.close();
+  await isolated.close();
+  rmSync(folder, { recursive: true });
+});
+afterEach(() => expect(complaints.splice(0)).toEqual([]));
+
+/** The toy, as a run would leave it, but for the training. */
+async function makeCheckpoint(to: string): Promise<void> {
+  const { config } = toyRecipe;
+  await using backend = await cpu();
+  const model = new Qwen3(randomWeights(backend, 1, config), config);
+  const names = qwen3Names(config);
+  await saveCheckpoint(to, allParameters(model), configToJson(config), { dtype: "f32", layout: "per-expert", names });
+}
+
+async function visit(address: string, options: BrowserContextOptions = {}, by = browser): Promise<Page> {
+  const page = await (await by.newContext(options)).newPage();
+  page.setDefaultTimeout(120_000);
+  page.on("console", (message) => {
+    if (["error", "warning"].includes(message.type())) complaints.push(message.text());
+  });
+  page.on("pageerror", ({ message }) => complaints.push(message));
+  await page.goto(address);
+  return page;
+}
+
+const tokens = (page: Page): Promise<string> =>
+  page.locator("#tokens span").evaluateAll((spans) => spans.map((span) => span.textContent).join(""));
+
+/** Waits until the model has written all it is going to. */
+async function written(page: Page): Promise<string> {
+  await page.locator("#tokens span:nth-child(200)").waitFor({ state: "attached" }); // a byte within a character shows nothing
+  await page.locator('#tokens[aria-busy="false"]').waitFor();
+  return tokens(page);
+}
+
+/** Chooses a backend and waits until it runs. */
+async function choose(page: Page, choice: string): Promise<void> {
+  await page.locator(`input[value="${choice}"]`).check();
+  await page.locator(`#why-${choice}`, { hasText: /^runs/ }).waitFor();
+}
+
+const numberIn = async (page: Page, selector: string): Promise<number> =>
+  Number(/[\d.]+/.exec(await page.locator(selector).innerText())?.[0] ?? NaN);
+
+/** Waits until so many steps are shown. */
+async function steps(page: Page, count: number): Promise<void> {
+  await page.waitForFunction((least) => Number(document.querySelector("#num-step")?.textContent) >= least, count);
+}
+
+/** Rows of the comparison by backend: loss and largest difference of a logit, or a reason. */
+async function compare(page: Page): Promise<Map<string, string[]>> {
+  await page.locator("#compare").click();
+  await page.locator("#compare:enabled").waitFor();
+  const rows = await page
+    .locator("#compared tbody tr")
+    .evaluateAll((found) => found.map((row) => [...row.children].map((cell) => cell.textContent ?? "")));
+  return new Map(rows.map(([name, ...cells]) => [name, cells]));
+}
+
+/**
+ * Logits of a toy with random weights stay below 16; the longest chain of sums that makes one has under 600 roundings of half an ulp:
+ * 600 * 2^-24 * 16.
+ */
+const mostDifferent = 6e-4;
+
+function expectAgreement(rows: ReadonlyMap<string, readonly string[]>, name: string): void {
+  const [loss, difference] = rows.get(name) ?? [];
+  const [reference] = rows.get("Plain JavaScript") ?? [];
+  expect(Math.abs(Number(loss) - Number(reference)), name).toBeLessThan(mostDifferent);
+  expect(Number(difference), name).toBeLessThan(mostDifferent);
+}
+
+describe("an isolated page", { timeout: patience }, () => {
+  let page: Page;
+  beforeAll(async () => {
+    page = await visit(isolated.address);
+  }, patience);
+  afterAll(() => page.context().close());
+
+  test("opens the best backend, and says why it is not another", async () => {
+    await page.locator("#compare:enabled").waitFor();
+    expect(await page.locator("#fact-backend").innerText()).toMatch(/^WebAssembly, [2-9] threads$/);
+    expect(await page.locator("#why-webgpu").innerText()).toContain("the system must have a GPU adapter");
+    expect(await page.locator("#why-cpu").innerText()).toBe("ready");
+    expect(await page.locator("#origin").innerText()).toContain("It learned from");
+  });
+
+  test("writes on from what is typed, and shows each token's experts by keyboard", async () => {
+    await written(page);
+    await page.locator("#prompt").fill("const α = 1;");
+    await page.waitForFunction(() => document.querySelector("#tokens")?.textContent?.startsWith("§const α"));
+    const text = await written(page);
+    expect(text.length).toBeGreaterThan(100);
+    await page.locator("#tokens").focus();
+    await page.keyboard.press("Home");
+    await page.keyboard.press("ArrowRight");
+    const visits = page.locator("#visits");
+    expect(await visits.innerText()).toContain("Token c went to experts");
+    const shares = (await visits.locator("li").allInnerTexts()).map((item) => Number(/ (.*) %/.exec(item)?.[1]));
+    expect(shares).toHaveLength(16);
+    expect(shares.slice(0, 8).reduce((sum, share) => sum + share)).toBeCloseTo(100, 0);
+    expect(await page.locator("#loads-maps canvas").first().getAttribute("aria-label")).toMatch(/expert \d+ has most/);
+  });
+
+  test("shows what a head looks at: weights of one token sum to 1", async () => {
+    await page.locator("#head").selectOption("2");
+    await page.locator("#query").fill("7");
+    await page.locator("#attend-table summary").click();
+    await expect.poll(() => page.locator("#attend-table tbody tr").count()).toBe(8);
+    const weights = await page.locator("#attend-table td:last-child").allInnerTexts();
+    expect(weights.reduce((sum, text) => sum + parseFloat(text), 0)).toBeCloseTo(100, 0);
+  });
+
+  test("writes the same text on one thread as on several, and gives equal numbers on all backends", async () => {
+    const text = await written(page);
+    await choose(page, "wasm-one");
+    expect(await written(page)).toBe(text);
+    const rows = await compare(page);
+    for (const name of ["WebAssembly, one thread", "WebAssembly, threads"]) expectAgreement(rows, name);
+    await page.locator("#fresh").click(); // other weights
+    expectAgreement(await compare(page), "WebAssembly, threads");
+  });
+
+  test("packs the model", async () => {
+    await page.locator("#format").selectOption("q4_0");
+    await expect.poll(() => page.locator("#formats-table tbody tr").count()).toBe(2);
+    const sizes = (await page.locator("#formats-table td:nth-child(2)").allInnerTexts()).map(parseFloat);
+    expect(sizes[1]).toBeLessThan(sizes[0] / 6);
+    await written(page);
+  });
+
+  test("runs on plain JavaScript", async () => {
+    await choose(page, "cpu");
+    await page.locator("#tokens span:nth-child(40)").waitFor({ state: "attached" });
+  });
+});
+
+test(
+  "training: the loss falls, the experts collapse and recover, and the page stays free",
+  { timeout: patience },
+  async () => {
+    const page = await visit(isolated.address);
+    await written(page);
+    await browser.startTracing(page, { categories: ["toplevel"] });
+    await page.locator("#again").click();
+    await written(page);
+    await page.locator("#fresh").click();
+    await page.locator("#balance").uncheck();
+    await page.locator("#train").click();
+    await steps(page, 1);
+    const before = await numberIn(page, "#num-loss");
+    await steps(page, 25);
+    const collapsed = await numberIn(page, "#num-load");
+    expect(await numberIn(page, "#num-loss")).toBeLessThan(before - 1);
+    await page.locator("#balance").check();
+    await steps(page, 55);
+    const recovered = await numberIn(page, "#num-load");
+    await page.locator("#train").click();
+    const { cpu, wall, tasks } = busiest(await browser.stopTracing());
+    console.log(
+      `${tasks} tasks of the page's main thread: at most ${cpu.toFixed(0)} ms of CPU time, ${wall.toFixed(0)} ms by the clock`,
+    );
+    expect(cpu).toBeLessThan(50);
+    expect(collapsed).toBeGreaterThan(9); // 16 is one and the same set of experts for every token
+    expect(recovered).toBeLessThan(0.75 * collapsed);
+    await expect.poll(() => page.locator("#loss-chart svg").getAttribute("aria-label")).toMatch(/^Loss from \d/);
+    await page.locator("#train-table summary").click();
+    await expect.poll(() => page.locator("#train-table").innerText()).toMatch(/\(off\)[^]*\(on\)/);
+    await page.context().close();
+  },
+);
+
+test(
+  "a page that is not isolated has one thread, and works offline after the first load",
+  { timeout: patience },
+  async () => {
+    const server = await servePage([site], false);
+    const page = await visit(server.address);
+    await page.locator("#compare:enabled").waitFor();
+    expect(await page.locator("#fact-backend").innerText()).toBe("WebAssembly, 1 thread");
+    expect(await page.locator("#why-wasm-threads").innerText()).toContain("not cross-origin isolated");
+    await page.locator("#fact-offline", { hasText: "ready" }).waitFor();
+    await server.close();
+    await page.reload();
+    await written(page);
+    await page.locator("#train").click();
+    await page.locator("#loss-chart svg").waitFor();
+    await page.context().close();
+  },
+);
+
+test(
+  "on a narrow screen nothing is cut off; without a checkpoint it begins with random weights",
+  { timeout: patience },
+  async () => {
+    const untrained = join(folder, "untrained");
+    await carry(join(folder, "none"), untrained);
+    const server = await servePage([untrained, site], true);
+    const page = await visit(server.address, { viewport: { width: 360, height: 740 }, colorScheme: "dark" });
+    await written(page);
+    expect(await page.locator("#origin").innerText()).toContain("npm start makes one");
+    expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(360);
+    const cut = await page
+      .locator("button, select, textarea, .segments label, canvas")
+      .evaluateAll((found) =>
+        found.filter((one) => one.getBoundingClientRect().right > 360).map((one) => one.outerHTML),
+      );
+    expect(cut).toEqual([]);
+    await page.context().close();
+    await server.close();
+  },
+);
+
+test("an emulated GPU is passed over for that reason", { timeout: patience }, async () => {
+  const other = await launchBrowser(emulatedGpu);
+  const page = await visit(isolated.address, {}, other);
+  await page.locator("#compare:enabled").waitFor();
+  expect(await page.locator("#fact-backend").innerText()).toMatch(/^WebAssembly/);
+  expect(await page.locator("#why-webgpu").innerText()).toContain("the adapter is emulated on the CPU");
+  await other.close();
+});
+
+test("what the page needs before there is a curve to draw stays under 400 KB", () => {
+  const size = (name: string): number => gzipSync(readFileSync(join(site, name))).length;
+  const files = readdirSync(site, { recursive: true, encoding: "utf8" }).filter((name) =>
+    /\.(html|js|css)$/.test(name),
+  );
+  const bytes = files.filter((name) => !/charts-/.test(name)).reduce((total, name) => total + size(name), 0);
+  console.log(
+    `the page without charts: ${bytes} bytes gzip; charts: ${files
+      .filter((name) => /charts-/.test(name))
+      .map(size)
+      .join()}`,
+  );
+  expect(bytes).toBeLessThan(400_000);
+});
