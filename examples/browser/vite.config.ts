@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import { defineConfig } from "vite";
 import { alias } from "../../vitest.config.js";
+import { gpuJs } from "./gpu-js.js";
 import { isolation } from "./isolation.js";
 import { offline } from "./offline.js";
 
@@ -11,8 +12,8 @@ export default defineConfig({
   base: "./", // the files work under any address
   publicDir: resolve(out, "carried"),
   resolve: { alias },
-  plugins: [offline()],
-  worker: { format: "es" },
+  plugins: [gpuJs(), offline()],
+  worker: { format: "es", plugins: () => [gpuJs()] },
   server: { headers: isolation },
   preview: { headers: isolation },
   build: { outDir: resolve(out, "browser"), emptyOutDir: true, target: "es2022", chunkSizeWarningLimit: 1000 },

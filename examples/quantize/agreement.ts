@@ -1,16 +1,15 @@
 // How closely one model follows another: of their next-token distributions on the same held-out text, the divergence and the first choice.
 import { scope, type Qwen3 } from "qwen-blocks";
 import type { Batch } from "qwen-blocks/train";
+import { textsOf } from "../train-toy/measure.js";
 
 /** f32 [tokens * V] per batch. */
 export type Logits = readonly Float32Array[];
 
 export async function logitsOf(model: Qwen3, batches: readonly Batch[]): Promise<Logits> {
   const all: Float32Array[] = [];
-  for (const { inputs, shape } of batches) {
-    const [rows, length] = shape;
-    const texts = Array.from({ length: rows }, (_, row) => inputs.subarray(row * length, (row + 1) * length));
-    using logits = scope(() => model.forward(texts));
+  for (const batch of batches) {
+    using logits = scope(() => model.forward(textsOf(batch)));
     all.push((await logits.data()) as Float32Array);
   }
   return all;

@@ -1,9 +1,8 @@
 // Stores one trained model in every format and measures what that costs and brings.
-import { PackedTensor, allParameters, disposeAll, type Qwen3 } from "qwen-blocks";
+import { PackedTensor, Qwen3, allParameters, disposeAll, parameters, tensor, weightsFrom } from "qwen-blocks";
 import { evaluateOn, type HeldOut } from "../train-toy/measure.js";
-import { sharing } from "../train-toy/sharing.js";
 import { agreementOf, logitsOf, type Agreement } from "./agreement.js";
-import type { Format } from "./formats.js";
+import type { Format, Material } from "./formats.js";
 import { speedOf, type Speed } from "./speed.js";
 
 export interface Stored extends Agreement, Speed {
@@ -20,14 +19,15 @@ export async function compareFormats(
   model: Qwen3,
   formats: readonly Format[],
   { many }: HeldOut,
+  material: Material,
   print: (line: string) => void,
 ): Promise<Stored[]> {
   const reference = await logitsOf(model, many);
   const all: Stored[] = [];
   for (const format of formats) {
-    const other = sharing(model);
+    const other = await copyOf(model);
     try {
-      await format.store(other);
+      await format.store(other, material);
       const stored: Stored = {
         format,
         ...sizeOf(other),
@@ -42,6 +42,16 @@ export async function compareFormats(
     }
   }
   return all;
+}
+
+/** Some formats train the model that they are given. */
+async function copyOf(model: Qwen3): Promise<Qwen3> {
+  const numbers = new Map<string, Float32Array<ArrayBuffer>>();
+  for (const [path, weight] of parameters(model)) numbers.set(path, (await weight.data()) as Float32Array<ArrayBuffer>);
+  const weights = weightsFrom(model.backend, (path, shape) =>
+    tensor(model.backend, numbers.get(path) as Float32Array<ArrayBuffer>, shape),
+  );
+  return new Qwen3(weights, model.config);
 }
 
 function sizeOf(model: Qwen3): { bitsPerWeight: number; bytes: number } {

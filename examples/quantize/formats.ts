@@ -1,13 +1,26 @@
 // The ways to store the model that are compared.
-import type { Qwen3 } from "qwen-blocks";
-import { fp4, int4, nf4, packModel, repackModel } from "qwen-blocks/quant";
+import { Random, parameters, type Qwen3 } from "qwen-blocks";
+import { calibrate, fakeQuantModel, fp4, int4, nf4, packModel, repackModel } from "qwen-blocks/quant";
+import { AdamW, Trainer, cosineSchedule, sampleBatch, train } from "qwen-blocks/train";
+import { textsOf } from "../train-toy/measure.js";
+import type { Recipe } from "../train-toy/settings.js";
+
+/** What a format may learn from: the text that the model was trained on, and how. */
+export interface Material {
+  readonly training: Int32Array;
+  readonly recipe: Recipe;
+  /** Weight of the load-balancing loss. */
+  readonly aux: number;
+  /** Steps that training in few bits takes. */
+  readonly steps: number;
+}
 
 export interface Format {
   readonly name: string;
   /** In a few words, for the report. */
   readonly about: string;
   /** Stores the matrices of a model anew, in place. */
-  store(model: Qwen3): Promise<void>;
+  store(model: Qwen3, material: Material): Promise<void>;
 }
 
 const by = (scheme: string, name: string, about: string): Format => ({
@@ -15,6 +28,8 @@ const by = (scheme: string, name: string, about: string): Format => ({
   about,
   store: (model) => packModel(model, { scheme }),
 });
+
+const searched = int4({ scales: "leastSquares" });
 
 export const formats: readonly Format[] = [
   { name: "f32", about: "as it was trained", store: async () => {} },
@@ -41,13 +56,45 @@ export const formats: readonly Format[] = [
     name: "FP4 → int8",
     about: "what FP4 left, stored as int8",
     async store(model) {
-      await packModel(model, { scheme: "fp4" });
+      await packModel(model, { scheme: fp4() });
       await repackModel(model, { scheme: "int8" });
     },
   },
+  by("int4", "int4, absmax", "the largest number of 32 sets the scale"),
   {
-    name: "int4, absmax",
-    about: "the largest number of 32 sets the scale",
-    store: (model) => packModel(model, { scheme: int4() }),
+    name: "int4, least squares",
+    about: "the scale of the least error of 32 numbers",
+    store: (model) => packModel(model, { scheme: searched }),
   },
+  {
+    name: "int4, activation-aware",
+    about: "errors weighed by the inputs that meet them",
+    store: async (model, material) =>
+      packModel(model, { scheme: searched, importance: await calibrate(model, calibrationTexts(material)) }),
+  },
+  {
+    name: "int4, trained in it",
+    about: "some steps with rounded weights first",
+    async store(model, material) {
+      await fakeQuantModel(model, { scheme: int4() });
+      await learn(model, material);
+      await packModel(model, { scheme: int4() });
+    },
+  },
+  { name: "f32, trained on", about: "as many steps without rounding, to compare the last one with", store: learn },
 ];
+
+function* calibrationTexts({ training, recipe }: Material) {
+  const random = new Random(1).fork("calibration");
+  for (let i = 0; i < 16; i++) yield textsOf(sampleBatch(training, recipe, random));
+}
+
+/** A short training at a tenth of the learning rate that the model began with. */
+async function learn(model: Qwen3, { training, recipe, aux, steps }: Material): Promise<void> {
+  const { weightDecay, maxGradNorm, peakLearningRate } = recipe;
+  using optimizer = new AdamW(parameters(model), { weightDecay });
+  const schedule = cosineSchedule({ peak: peakLearningRate / 10, warmupSteps: steps / 10, totalSteps: steps });
+  const trainer = new Trainer(model, { optimizer, schedule, routerAuxLossCoef: aux, maxGradNorm });
+  const random = new Random(1).fork("trained in few bits");
+  for await (const _ of train(trainer, training, { ...recipe, steps, random }));
+}

@@ -9,6 +9,9 @@ import { writeFileAtomic } from "qwen-blocks/io";
 import { reportPage } from "./report.js";
 import { compareRun, trainLonger } from "./run.js";
 
+/** Of training in few bits. */
+const fewBitSteps = 200;
+
 const { out } = parseArgs({ options: { out: { type: "string", default: "out" } } }).values;
 const interrupt = new AbortController();
 process.once("SIGINT", () => interrupt.abort());
@@ -17,8 +20,8 @@ mkdirSync(longer, { recursive: true });
 if (await trainLonger(longer, { signal: interrupt.signal, print: console.log })) {
   const { backend } = await openBackend();
   const comparisons = [
-    await compareRun(backend, "Toy", out, console.log),
-    await compareRun(backend, "Longer-trained", longer, console.log),
+    await compareRun(backend, "Toy", out, fewBitSteps, console.log),
+    await compareRun(backend, "Longer-trained", longer, fewBitSteps, console.log),
   ];
   const path = join(out, "quantization.html");
   await writeFileAtomic(path, new TextEncoder().encode(reportPage(comparisons, backend.name)));

@@ -42,10 +42,12 @@ export async function trainLonger(folder: string, { signal, print }: Surrounding
   return findings !== undefined;
 }
 
+/** @param steps that training in few bits takes */
 export async function compareRun(
   backend: Backend,
   name: string,
   folder: string,
+  steps: number,
   print: (line: string) => void,
 ): Promise<Comparison> {
   const saved = await readSavedRun(folder);
@@ -55,7 +57,9 @@ export async function compareRun(
   try {
     const { hiddenSize, moeIntermediateSize } = session.model.config;
     print(`\n${name}: ${saved.step} steps, rows of ${hiddenSize} and ${moeIntermediateSize} numbers.\n${heading}`);
-    const stored = await compareFormats(session.model, formats, heldOutBatches(text, settings.recipe), print);
+    const { recipe, aux } = settings;
+    const material = { training: text.training, recipe, aux, steps };
+    const stored = await compareFormats(session.model, formats, heldOutBatches(text, recipe), material, print);
     return { name, steps: saved.step, widths: `${hiddenSize} and ${moeIntermediateSize}`, stored };
   } finally {
     session.dispose();

@@ -1,6 +1,7 @@
 // Tokens per second: of a batch of texts at once, and of one text written token by token.
 import { generate, scope, type Qwen3 } from "qwen-blocks";
 import type { Batch } from "qwen-blocks/train";
+import { textsOf } from "../train-toy/measure.js";
 import { documentToken } from "../train-toy/text.js";
 
 export interface Speed {
@@ -11,8 +12,9 @@ export interface Speed {
 const rounds = 5;
 
 /** Medians, after a round that engines compile in. */
-export async function speedOf(model: Qwen3, { inputs, shape: [rows, length] }: Batch): Promise<Speed> {
-  const texts = Array.from({ length: rows }, (_, row) => inputs.subarray(row * length, (row + 1) * length));
+export async function speedOf(model: Qwen3, batch: Batch): Promise<Speed> {
+  const texts = textsOf(batch);
+  const [rows, length] = batch.shape;
   const prefill = async (): Promise<void> => {
     scope(() => void model.forward(texts));
     await model.backend.idle();

@@ -39,3 +39,8 @@ export async function evaluateOn(
   }
   return evaluate(model, until());
 }
+
+/** The rows of a batch, as models take them. */
+export function textsOf({ inputs, shape: [rows, length] }: Batch): Int32Array[] {
+  return Array.from({ length: rows }, (_, row) => inputs.subarray(row * length, (row + 1) * length));
+}

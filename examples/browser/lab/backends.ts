@@ -14,10 +14,7 @@ const openers: Readonly<Record<Choice, Open>> = {
     throw new BackendError(String(backend.info.whyNotMoreThreads ?? "the machine has a single core"));
   },
   "wasm-one": async () => (await import("qwen-blocks/wasm")).wasm({ threads: 1 }),
-  // Once the library has it: gpujs: async () => (await import("qwen-blocks/gpujs")).gpujs(),
-  gpujs: async () => {
-    throw new BackendError("this version of the library has no qwen-blocks/gpujs");
-  },
+  gpujs: async () => (await import("qwen-blocks/gpujs")).gpujs(),
   cpu: async () => (await import("qwen-blocks/cpu")).cpu(),
 };
 
