@@ -17,7 +17,7 @@ beforeAll(async () => {
 afterAll(() => chromium.close());
 
 test("opens, and says what it has", { timeout: patience }, async () => {
-  const found = await call(page, "open", { kind: "webgpu", runs: 10 }, inject("fcSeed"));
+  const found = await call(page, "open", { kind: "webgpu", runs: 5 }, inject("fcSeed"));
   expect(found.info.features).toContain("subgroups");
   expect(found.info.maxBufferBytes).toBeGreaterThanOrEqual(2 ** 27);
   expect(found.names).toEqual(names);
