@@ -1,7 +1,7 @@
 // Stores one trained model in every format and measures what that costs and brings.
 import { PackedTensor, Qwen3, allParameters, disposeAll, parameters, tensor, weightsFrom } from "qwen-blocks";
 import { evaluateOn, type HeldOut } from "../train-toy/measure.js";
-import { agreementOf, logitsOf, type Agreement } from "./agreement.js";
+import { agreementOf, logitsOf, type Agreement, type Logits } from "./agreement.js";
 import type { Format, Material } from "./formats.js";
 import { speedOf, type Speed } from "./speed.js";
 
@@ -13,6 +13,8 @@ export interface Stored extends Agreement, Speed {
   readonly bytes: number;
   /** Nats per held-out token. */
   readonly loss: number;
+  /** With the format that it was made from. */
+  readonly withSource?: Agreement;
 }
 
 export async function compareFormats(
@@ -23,17 +25,23 @@ export async function compareFormats(
   print: (line: string) => void,
 ): Promise<Stored[]> {
   const reference = await logitsOf(model, many);
+  const { vocabSize } = model.config;
+  const sources = new Map<string, Logits>();
   const all: Stored[] = [];
   for (const format of formats) {
     const other = await copyOf(model);
     try {
       await format.store(other, material);
+      const logits = await logitsOf(other, many);
+      if (formats.some(({ madeFrom }) => madeFrom === format.name)) sources.set(format.name, logits);
+      const source = sources.get(format.madeFrom ?? "");
       const stored: Stored = {
         format,
         ...sizeOf(other),
         loss: await evaluateOn(other, many),
-        ...agreementOf(reference, await logitsOf(other, many), model.config.vocabSize),
+        ...agreementOf(reference, logits, vocabSize),
         ...(await speedOf(other, many[0])),
+        ...(source && { withSource: agreementOf(source, logits, vocabSize) }),
       };
       all.push(stored);
       print(line(stored, all[0]));
@@ -66,7 +74,7 @@ function sizeOf(model: Qwen3): { bitsPerWeight: number; bytes: number } {
 }
 
 function line(stored: Stored, first: Stored): string {
-  const { format, bitsPerWeight, bytes, loss, divergence, sameFirst, prefill, decode } = stored;
+  const { format, bitsPerWeight, bytes, loss, divergence, sameFirst, prefill, decode, withSource } = stored;
   return [
     format.name.padEnd(22),
     bitsPerWeight.toFixed(2).padStart(6),
@@ -77,6 +85,7 @@ function line(stored: Stored, first: Stored): string {
     `${(100 * sameFirst).toFixed(1)} %`.padStart(8),
     prefill.toFixed(0).padStart(8),
     decode.toFixed(0).padStart(7),
+    withSource ? `  top-1 with ${format.madeFrom}: ${(100 * withSource.sameFirst).toFixed(1)} %` : "",
   ].join(" ");
 }
 

@@ -19,6 +19,8 @@ export interface Format {
   readonly name: string;
   /** In a few words, for the report. */
   readonly about: string;
+  /** The name of an earlier format, whose numbers this one stores; with it the agreement is measured as well. */
+  readonly madeFrom?: string;
   /** Stores the matrices of a model anew, in place. */
   store(model: Qwen3, material: Material): Promise<void>;
 }
@@ -55,6 +57,7 @@ export const formats: readonly Format[] = [
   {
     name: "FP4 → int8",
     about: "what FP4 left, stored as int8",
+    madeFrom: "FP4",
     async store(model) {
       await packModel(model, { scheme: fp4() });
       await repackModel(model, { scheme: "int8" });
@@ -93,7 +96,7 @@ function* calibrationTexts({ training, recipe }: Material) {
 async function learn(model: Qwen3, { training, recipe, aux, steps }: Material): Promise<void> {
   const { weightDecay, maxGradNorm, peakLearningRate } = recipe;
   using optimizer = new AdamW(parameters(model), { weightDecay });
-  const schedule = cosineSchedule({ peak: peakLearningRate / 10, warmupSteps: steps / 10, totalSteps: steps });
+  const schedule = cosineSchedule({ peak: peakLearningRate / 10, warmupSteps: Math.floor(steps / 10), totalSteps: steps });
   const trainer = new Trainer(model, { optimizer, schedule, routerAuxLossCoef: aux, maxGradNorm });
   const random = new Random(1).fork("trained in few bits");
   for await (const _ of train(trainer, training, { ...recipe, steps, random }));

@@ -42,13 +42,13 @@ function table(all: readonly Stored[]): string {
     `<td class="number">${text}${note && `<br><small class="muted">${note}</small>`}</td>`;
   const percent = (share: number, digits = 1): string => `${(100 * share).toFixed(digits)} %`;
   const rows = all.map(
-    ({ format, bitsPerWeight, bytes, loss, divergence, sameFirst, prefill, decode }) => `<tr>
+    ({ format, bitsPerWeight, bytes, loss, divergence, sameFirst, prefill, decode, withSource }) => `<tr>
 <th scope="row">${escape(format.name)}<br><small class="muted">${escape(format.about)}</small></th>
 ${cell(bitsPerWeight.toFixed(2))}
 ${cell(`${(bytes / 1e6).toFixed(2)} MB`, percent(bytes / whole))}
 ${cell(loss.toFixed(4), `${loss < best ? "−" : "+"}${percent(Math.abs(loss / best - 1), 2)}`)}
 ${cell(divergence.toFixed(5))}
-${cell(percent(sameFirst))}
+${cell(percent(sameFirst), withSource && `${percent(withSource.sameFirst)} with ${format.madeFrom}`)}
 ${cell(prefill.toFixed(0))}
 ${cell(decode.toFixed(0))}</tr>`,
   );
