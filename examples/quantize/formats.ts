@@ -96,7 +96,11 @@ function* calibrationTexts({ training, recipe }: Material) {
 async function learn(model: Qwen3, { training, recipe, aux, steps }: Material): Promise<void> {
   const { weightDecay, maxGradNorm, peakLearningRate } = recipe;
   using optimizer = new AdamW(parameters(model), { weightDecay });
-  const schedule = cosineSchedule({ peak: peakLearningRate / 10, warmupSteps: Math.floor(steps / 10), totalSteps: steps });
+  const schedule = cosineSchedule({
+    peak: peakLearningRate / 10,
+    warmupSteps: Math.floor(steps / 10),
+    totalSteps: steps,
+  });
   const trainer = new Trainer(model, { optimizer, schedule, routerAuxLossCoef: aux, maxGradNorm });
   const random = new Random(1).fork("trained in few bits");
   for await (const _ of train(trainer, training, { ...recipe, steps, random }));

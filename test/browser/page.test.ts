@@ -178,40 +178,36 @@ describe("an isolated page", { timeout: patience }, () => {
   });
 });
 
-test(
-  "training: the loss falls, the experts collapse and recover",
-  { timeout: patience },
-  async () => {
-    const page = await visit(isolated.address);
-    await written(page);
-    await browser.startTracing(page, { categories: ["toplevel"] });
-    await page.locator("#again").click();
-    await written(page);
-    await page.locator("#fresh").click();
-    await page.locator("#balance").uncheck();
-    await page.locator("#train").click();
-    await steps(page, 1);
-    const before = await numberIn(page, "#num-loss");
-    await steps(page, 25);
-    const collapsed = await numberIn(page, "#num-load");
-    expect(await numberIn(page, "#num-loss")).toBeLessThan(before - 1);
-    await page.locator("#balance").check();
-    await steps(page, 55);
-    const recovered = await numberIn(page, "#num-load");
-    await page.locator("#train").click();
-    const { cpu, wall, tasks } = busiest(await browser.stopTracing());
-    console.log(
-      `${tasks} tasks of the page's main thread: at most ${cpu.toFixed(0)} ms of CPU time, ${wall.toFixed(0)} ms by the clock`,
-    );
-    expect(tasks).toBeGreaterThan(0); // how long they take depends on who else runs here: it is printed, not judged
-    expect(collapsed).toBeGreaterThan(9); // 16 is one and the same set of experts for every token
-    expect(recovered).toBeLessThan(0.75 * collapsed);
-    await expect.poll(() => page.locator("#loss-chart svg").getAttribute("aria-label")).toMatch(/^Loss from \d/);
-    await page.locator("#train-table summary").click();
-    await expect.poll(() => page.locator("#train-table").innerText()).toMatch(/\(off\)[^]*\(on\)/);
-    await page.context().close();
-  },
-);
+test("training: the loss falls, the experts collapse and recover", { timeout: patience }, async () => {
+  const page = await visit(isolated.address);
+  await written(page);
+  await browser.startTracing(page, { categories: ["toplevel"] });
+  await page.locator("#again").click();
+  await written(page);
+  await page.locator("#fresh").click();
+  await page.locator("#balance").uncheck();
+  await page.locator("#train").click();
+  await steps(page, 1);
+  const before = await numberIn(page, "#num-loss");
+  await steps(page, 25);
+  const collapsed = await numberIn(page, "#num-load");
+  expect(await numberIn(page, "#num-loss")).toBeLessThan(before - 1);
+  await page.locator("#balance").check();
+  await steps(page, 55);
+  const recovered = await numberIn(page, "#num-load");
+  await page.locator("#train").click();
+  const { cpu, wall, tasks } = busiest(await browser.stopTracing());
+  console.log(
+    `${tasks} tasks of the page's main thread: at most ${cpu.toFixed(0)} ms of CPU time, ${wall.toFixed(0)} ms by the clock`,
+  );
+  expect(tasks).toBeGreaterThan(0); // how long they take depends on who else runs here: it is printed, not judged
+  expect(collapsed).toBeGreaterThan(9); // 16 is one and the same set of experts for every token
+  expect(recovered).toBeLessThan(0.75 * collapsed);
+  await expect.poll(() => page.locator("#loss-chart svg").getAttribute("aria-label")).toMatch(/^Loss from \d/);
+  await page.locator("#train-table summary").click();
+  await expect.poll(() => page.locator("#train-table").innerText()).toMatch(/\(off\)[^]*\(on\)/);
+  await page.context().close();
+});
 
 test(
   "a page that is not isolated has one thread, and works offline after the first load",

@@ -240,7 +240,11 @@ describe("refused, by name", () => {
       { rope_scaling: { ...yarn, attention_factor: 1 } },
       "config.rope_scaling.attention_factor must be 0.1 ln",
     ],
-    ["ramps of another width", { rope_scaling: { ...yarn, beta_fast: 24 } }, "config.rope_scaling.beta_fast must be 32"],
+    [
+      "ramps of another width",
+      { rope_scaling: { ...yarn, beta_fast: 24 } },
+      "config.rope_scaling.beta_fast must be 32",
+    ],
     ["mscale", { rope_scaling: { ...yarn, mscale: 1 } }, "config.rope_scaling.mscale must be null"],
     ["ramps not rounded", { rope_scaling: { ...yarn, truncate: false } }, "config.rope_scaling.truncate must be true"],
     ["YaRN of no factor", { rope_scaling: { rope_type: "yarn" } }, "config.rope_scaling.factor must be a number"],
