@@ -11,7 +11,7 @@ import { sum } from "../ops/reduce.js";
 import { swiglu } from "../ops/swiglu.js";
 import { ambient, type AnyHandle, type Ended, type Watcher } from "../tensor/ambient.js";
 import { keep, scope } from "../tensor/scope.js";
-import { Tensor } from "../tensor/tensor.js";
+import type { Tensor } from "../tensor/tensor.js";
 import { matricesOf, type Where } from "./matrices.js";
 
 /** Anything that turns rows of token ids into logits. `Qwen3` is one. */

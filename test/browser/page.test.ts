@@ -141,7 +141,8 @@ describe("an isolated page", { timeout: patience }, () => {
     expect(await visits.innerText()).toContain("Token c went to experts");
     const shares = (await visits.locator("li").allInnerTexts()).map((item) => Number(/ (.*) %/.exec(item)?.[1]));
     expect(shares).toHaveLength(16);
-    expect(shares.slice(0, 8).reduce((sum, share) => sum + share)).toBeCloseTo(100, 0);
+    // Eight shares of one layer, each shown to within half a percent.
+    expect(Math.abs(shares.slice(0, 8).reduce((sum, share) => sum + share) - 100)).toBeLessThanOrEqual(4);
     expect(await page.locator("#loads-maps canvas").first().getAttribute("aria-label")).toMatch(/expert \d+ has most/);
   });
 
