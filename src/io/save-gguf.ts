@@ -13,7 +13,7 @@ import { ggufName, ggufShapes } from "./gguf-names.js";
 import { aligned, planGguf } from "./gguf-writer.js";
 import { isJsonObject } from "./json-text.js";
 import { qwen3Names } from "./qwen3-names.js";
-import { rowsWithin, stacksOf, type Rows } from "./stacked-rows.js";
+import { rowsWithin, stackedShape, stacksOf, type Rows } from "./stacked-rows.js";
 import { isBlockDType, isPackable, joinRows, type PackableDType } from "./stored-blocks.js";
 import { encodeWeights, storedName, unitOf, type WeightDType } from "./stored-elements.js";
 import { fileOf, PIECE_ELEMENTS, readPart, type TensorFile } from "./tensor-file.js";
@@ -115,10 +115,8 @@ function placeRows(
     numKeyValueHeads: config.num_key_value_heads as number,
     headDim: config.head_dim as number,
   };
-  const [{ shape }] = stack;
-  const height = stack.reduce((sum, parameter) => sum + parameter.shape[0], 0);
   let row = 0;
-  for (const piece of qwen3Names(heads).write(path, [height, ...shape.slice(1)], "per-expert")) {
+  for (const piece of qwen3Names(heads).write(path, stackedShape(stack), "per-expert")) {
     const name = ggufName(piece.key);
     if (name === undefined) {
       wrong.push(`${path} has no place in llama.cpp's graph; leave it out of the model, or save as safetensors`);

@@ -6,6 +6,7 @@ import { Tensor } from "../tensor/tensor.js";
 import { joinPath, makeFolder, writeFilesAtomic } from "./files.js";
 import { isJsonObject } from "./json-text.js";
 import { plainNames, type ExpertLayout, type Names } from "./names.js";
+import { stackedShape, stacksOf } from "./stacked-rows.js";
 import { encodeWeights, storedName, type WeightDType } from "./stored-elements.js";
 import { tensorFile, type TensorFile, type TensorSlice } from "./tensor-file.js";
 
@@ -60,16 +61,20 @@ export async function encodeCheckpoint(
 function modelFile(parameters: ReadonlyMap<string, Parameter>, options: SaveOptions): TensorFile {
   const { dtype, layout, names = plainNames } = options;
   const slices = new Map<string, TensorSlice>();
-  for (const [path, parameter] of parameters) {
-    const tensor = plain(path, parameter);
-    let start = 0;
-    for (const { key, shape } of names.write(path, tensor.shape, layout)) {
+  for (const [path, stack] of stacksOf(parameters)) {
+    const tensors = stack.map((parameter) => plain(path, parameter));
+    const whole = stackedShape(stack);
+    let [held, start] = [0, 0];
+    for (const { key, shape } of names.write(path, whole, layout)) {
       if (slices.has(key)) throw new CheckpointError(`${path}: must have a name of its own, got ${key} a second time`);
-      slices.set(key, { name: key, dtype: storedName(dtype), shape, tensor, start });
+      // Rows of one type end where a tensor of the file that they came from does: no piece reaches into the next.
+      if (start === tensors[held].size && held + 1 < tensors.length) [held, start] = [held + 1, 0];
+      slices.set(key, { name: key, dtype: storedName(dtype), shape, tensor: tensors[held], start });
       start += sizeOf(shape);
     }
-    if (start !== tensor.size) {
-      throw new CheckpointError(`${path}: names must give all of ${showShape(tensor.shape)}, got ${start} elements`);
+    if (held !== tensors.length - 1 || start !== tensors[held].size) {
+      const given = tensors.slice(0, held).reduce((sum, { size }) => sum + size, start);
+      throw new CheckpointError(`${path}: names must give all of ${showShape(whole)}, got ${given} elements`);
     }
   }
   // transformers refuses files that do not say which framework's axes they have.

@@ -1,5 +1,5 @@
 // A matrix of the checkpoint's kind as blocks hold it: one parameter, or several with the rows of one below those of the other.
-import { rowsOf } from "../core/shape.js";
+import { rowsOf, type Shape } from "../core/shape.js";
 import type { Parameter } from "../layers/layer.js";
 
 /** Rows of a parameter. */
@@ -19,6 +19,14 @@ export function stacksOf(parameters: ReadonlyMap<string, Parameter>): ReadonlyMa
     else stack.push(parameter);
   }
   return stacks;
+}
+
+/** Of the matrix that a stack is. */
+export function stackedShape(stack: readonly Parameter[]): Shape {
+  const [{ shape }] = stack;
+  return stack.length === 1
+    ? shape
+    : [stack.reduce((sum, parameter) => sum + parameter.shape[0], 0), ...shape.slice(1)];
 }
 
 /** `count` rows of the matrix from row `from` on. */

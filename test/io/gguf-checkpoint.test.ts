@@ -8,6 +8,7 @@ import { cpu } from "../../src/backends/cpu/index.js";
 import { openCheckpoint } from "../../src/io/checkpoint.js";
 import { loadModel, type LoadOptions } from "../../src/io/load-model.js";
 import { qwen3Names } from "../../src/io/qwen3-names.js";
+import { encodeCheckpoint } from "../../src/io/save.js";
 import { allParameters, disposeAll, setActivations } from "../../src/layers/layer.js";
 import type { Linear } from "../../src/layers/linear.js";
 import { randomWeights, weightsFrom, type Weights } from "../../src/layers/weights.js";
@@ -15,6 +16,7 @@ import { configFromJson } from "../../src/models/config-json.js";
 import type { Qwen3Config } from "../../src/models/qwen3-config.js";
 import { Qwen3 } from "../../src/models/qwen3.js";
 import { quantize } from "../../src/ops/quantize.js";
+import { dequantizeModel } from "../../src/quant/repack-model.js";
 import { schemes } from "../../src/quant/schemes/schemes.js";
 import type { PackedTensor } from "../../src/tensor/packed-tensor.js";
 import { scope } from "../../src/tensor/scope.js";
@@ -48,6 +50,13 @@ async function logitsOf(model: Qwen3): Promise<Float32Array> {
   logits.dispose();
   disposeAll(model);
   return data;
+}
+
+async function savedPlain(model: Qwen3): Promise<Bytes> {
+  const options = { dtype: "f32", layout: "per-expert", names: qwen3Names(model.config) } as const;
+  const files = await encodeCheckpoint(allParameters(model), {}, options);
+  disposeAll(model);
+  return files["model.safetensors"];
 }
 
 /** The random model with every matrix but the routers packed by the scheme: what the file must amount to. */
@@ -121,6 +130,9 @@ test.each([
   );
   setActivations(model, "f32");
   expect(await logitsOf(model)).toEqual(await logitsOf(await load(file, { weights: "f32" })));
+  const again = await load(file);
+  await dequantizeModel(again);
+  expect(await savedPlain(again)).toEqual(await savedPlain(await load(file, { weights: "f32" })));
 });
 
 test("experts whose gate and up are of two types are refused by name, or decoded on request", async () => {

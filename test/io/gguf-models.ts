@@ -124,8 +124,20 @@ export async function fileOf(
   typeOf: TypeOf = plainly,
   more: Metadata = {},
 ): Promise<Bytes> {
-  const model = new Qwen3(randomWeights(backend, 7), config);
-  const file = ggufFile({ metadata: { ...metadataOf(config), ...more }, tensors: await tensorsOf(model, typeOf) });
-  disposeAll(model);
-  return file;
+  return withModel(backend, config, async (model) =>
+    ggufFile({ metadata: { ...metadataOf(config), ...more }, tensors: await tensorsOf(model, typeOf) }),
+  );
+}
+
+export async function withModel<T>(
+  backend: Backend,
+  config: Qwen3Config,
+  use: (model: Qwen3) => Promise<T>,
+): Promise<T> {
+  const model = new Qwen3(randomWeights(backend, 7), structuredClone(config));
+  try {
+    return await use(model);
+  } finally {
+    disposeAll(model);
+  }
 }

@@ -18,7 +18,7 @@ export async function compile(only: Build | undefined): Promise<Compiled> {
   const reasons: string[] = [];
   for (const build of only === undefined ? (["relaxed", "simd128"] as const) : [only]) {
     try {
-      const module = await WebAssembly.compile(bytesOf(build === "relaxed" ? relaxed : simd128));
+      const module = await WebAssembly.compile(await inflated(build === "relaxed" ? relaxed : simd128));
       const wrong = probe(module);
       if (wrong === 0) return { build, module, why: reasons.join("; ") };
       reasons.push(`${build}: instruction ${wrong} gives wrong values here`);
@@ -57,7 +57,7 @@ export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memo
   return new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Exports;
 }
 
-function bytesOf(base64: string): Uint8Array<ArrayBuffer> {
-  const text = atob(base64);
-  return Uint8Array.from({ length: text.length }, (_, i) => text.charCodeAt(i));
+async function inflated(base64: string): Promise<ArrayBuffer> {
+  const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"))).arrayBuffer();
 }

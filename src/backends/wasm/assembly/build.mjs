@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync, readdirSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { deflateRawSync } from "node:zlib";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const output = join(here, "../binaries.ts");
@@ -23,7 +24,7 @@ export async function buildAssembly() {
   const mark = `// ${hash.digest("hex")}`;
   if (existsSync(output) && readFileSync(output, "utf8").startsWith(mark)) return;
   const { default: asc } = await import("assemblyscript/asc");
-  const lines = [mark, "// Written by assembly/build.mjs: one WebAssembly module per build, in base64."];
+  const lines = [mark, "// Written by assembly/build.mjs: one WebAssembly module per build, deflated, in base64."];
   for (const [name, features] of Object.entries(builds)) {
     let binary;
     const { error, stderr } = await asc.main(
@@ -35,7 +36,7 @@ export async function buildAssembly() {
       },
     );
     if (error) throw new Error(`assembly: ${error.message}\n${stderr.toString()}`);
-    lines.push(`export const ${name}: string = "${Buffer.from(binary).toString("base64")}";`);
+    lines.push(`export const ${name}: string = "${deflateRawSync(binary, { level: 9 }).toString("base64")}";`);
   }
   writeFileSync(`${output}.new`, `${lines.join("\n")}\n`);
   renameSync(`${output}.new`, output);
