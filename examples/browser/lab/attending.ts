@@ -1,7 +1,8 @@
 // The attention weights of a short text. The library's attention never stores them; queries and keys are caught on their way, and the host
 // computes the few that a picture needs.
-import { Qwen3, allParameters, attentionFunctions, disposeAll, keep, scope, weightsFrom } from "qwen-blocks";
-import type { AttentionFunction, Parameter, Tensor } from "qwen-blocks";
+import { attentionFunctions, disposeAll, keep, scope } from "qwen-blocks";
+import type { AttentionFunction, Qwen3, Tensor } from "qwen-blocks";
+import { sharing } from "../../train-toy/sharing.js";
 import type { Attended } from "./messages.js";
 
 interface Caught {
@@ -19,12 +20,7 @@ export async function attend(model: Qwen3, tokens: readonly number[]): Promise<A
     caught.push({ q: keep(q.retain()), k: keep(k.retain() as Tensor), scale: attrs.scale });
     return attentionFunctions.auto(q, k, v, queries, keys, attrs);
   };
-  const weights = allParameters(model);
-  const watching = new Qwen3(
-    weightsFrom(model.backend, (path) => (weights.get(path) as Parameter).retain()),
-    { ...model.config, attnImplementation: "watched" },
-    { attentionFunctions: { watched } },
-  );
+  const watching = sharing(model, { attnImplementation: "watched" }, { attentionFunctions: { watched } });
   try {
     scope(() => void watching.forward([tokens], { logits: "last" }));
     return { tokens, weights: await Promise.all(caught.map(weightsOf)) };
