@@ -148,6 +148,14 @@ describe("text", () => {
     const { sha256, files, training } = readText([]);
     expect(files).toBeGreaterThan(150);
     expect(training[0]).toBe(documentToken);
+    // What the build writes there has lines of tens of thousands.
+    const longestLine = Math.max(
+      ...Buffer.from(training)
+        .toString("latin1")
+        .split("\n")
+        .map(({ length }) => length),
+    );
+    expect(longestLine).toBeLessThan(2000);
     try {
       process.chdir(tmpdir());
       expect(readText([]).sha256).toBe(sha256);
