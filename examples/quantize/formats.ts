@@ -1,6 +1,6 @@
 // The ways to store the model that are compared.
 import { Random, parameters, type Qwen3 } from "qwen-blocks";
-import { calibrate, fakeQuantModel, fp4, int4, nf4, packModel, repackModel } from "qwen-blocks/quant";
+import { calibrate, fakeQuantModel, fp4, int4, nf4, packModel, repackModel, type Where } from "qwen-blocks/quant";
 import { AdamW, Trainer, cosineSchedule, sampleBatch, train } from "qwen-blocks/train";
 import { textsOf } from "../train-toy/measure.js";
 import type { Recipe } from "../train-toy/settings.js";
@@ -32,6 +32,13 @@ const by = (scheme: string, name: string, about: string): Format => ({
 });
 
 const searched = int4({ scales: "leastSquares" });
+const inFp4 = (model: Qwen3): Promise<void> => packModel(model, { scheme: fp4({ scales: "leastSquares" }) });
+
+async function expertsInFp4(model: Qwen3): Promise<void> {
+  const isExpert: Where = (path) => path.includes(".experts.");
+  await packModel(model, { scheme: fp4({ scales: "leastSquares" }), where: isExpert });
+  await packModel(model, { scheme: "int8", where: (path) => !isExpert(path) && !path.endsWith(".gate.weight") });
+}
 
 export const formats: readonly Format[] = [
   { name: "f32", about: "as it was trained", store: async () => {} },
@@ -53,13 +60,27 @@ export const formats: readonly Format[] = [
     about: "quantiles of the normal distribution, a scale per 32",
     store: (model) => packModel(model, { scheme: nf4({ group: 32 }) }),
   },
-  { name: "FP4", about: "E2M1, a scale per 32", store: (model) => packModel(model, { scheme: fp4() }) },
+  { name: "FP4", about: "E2M1, the scale of the least error of 32 numbers", store: inFp4 },
   {
     name: "FP4 → int8",
     about: "what FP4 left, stored as int8",
     madeFrom: "FP4",
     async store(model) {
-      await packModel(model, { scheme: fp4() });
+      await inFp4(model);
+      await repackModel(model, { scheme: "int8" });
+    },
+  },
+  {
+    name: "FP4 experts",
+    about: "experts alone in FP4, as published FP4 models have it, the rest as int8",
+    store: expertsInFp4,
+  },
+  {
+    name: "FP4 experts → int8",
+    about: "what FP4 left of the experts, stored as int8 too",
+    madeFrom: "FP4 experts",
+    async store(model) {
+      await expertsInFp4(model);
       await repackModel(model, { scheme: "int8" });
     },
   },
