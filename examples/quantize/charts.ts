@@ -5,6 +5,9 @@ import type { Comparison } from "./run.js";
 
 export const modelColors = ["--training", "--held-out"];
 
+/** The label of a power of ten; other ticks go without. */
+const decade = (tick: number): string => (/^1(e|$)/.test(tick.toExponential()) ? String(tick) : "");
+
 /** The axis grows by factors; f32 itself has no place on it. */
 export function divergences(comparisons: readonly Comparison[], width: number): string {
   const marks = comparisons.flatMap(({ name, stored }) =>
@@ -26,9 +29,9 @@ export function divergences(comparisons: readonly Comparison[], width: number): 
   return draw("Divergence from f32 by format", said.join("; "), {
     width,
     height: 60 + 26 * names.size,
-    marginLeft: 178,
+    marginLeft: width < 600 ? 244 : 178, // text is larger in the narrow picture
     marginTop: 8,
-    x: { label: "KL from f32, nats per token →", type: "log", grid: true, tickFormat: "~g", inset: 10 },
+    x: { label: "KL from f32, nats per token →", type: "log", grid: true, tickFormat: decade, inset: 10 },
     y: { label: null, domain: [...new Set(rows)] },
     color: {
       domain: comparisons.map(({ name }) => name),
