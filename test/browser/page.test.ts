@@ -1,5 +1,5 @@
 // The page of examples/browser in Chromium, as a visitor uses it: isolated and not, offline, on a narrow screen, with each backend.
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -10,8 +10,9 @@ import { qwen3Names, saveCheckpoint } from "qwen-blocks/io";
 import { build } from "vite";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { carry } from "../../examples/browser/carry.js";
+import { gpuJsFile } from "../../examples/browser/gpu-js.js";
 import { toyRecipe } from "../../examples/train-toy/settings.js";
-import { emulatedGpu, launchBrowser } from "./browser.js";
+import { emulatedGl, emulatedGpu, launchBrowser } from "./browser.js";
 import { busiest } from "./page-tasks.js";
 import { servePage, type PageServer } from "./page-server.js";
 
@@ -207,6 +208,14 @@ test("training: the loss falls, the experts collapse and recover", { timeout: pa
   await expect.poll(() => page.locator("#loss-chart svg").getAttribute("aria-label")).toMatch(/^Loss from \d/);
   await page.locator("#train-table summary").click();
   await expect.poll(() => page.locator("#train-table").innerText()).toMatch(/\(off\)[^]*\(on\)/);
+  await page.locator("#train").click();
+  await steps(page, 60);
+  await page.locator("#fresh").click(); // while it trains: the old model's last steps are not the new one's first
+  await page.waitForFunction(() => [3, 4, 5, 6].includes(Number(document.querySelector("#num-step")?.textContent)));
+  await page.locator("#train").click();
+  await expect
+    .poll(() => page.locator("#loss-chart svg").getAttribute("aria-label"))
+    .toMatch(/^Loss from [\d.]+ at step 1 to/);
   await page.context().close();
 });
 
@@ -251,14 +260,23 @@ test(
   },
 );
 
-test("an emulated GPU is passed over for that reason", { timeout: patience }, async () => {
-  const other = await launchBrowser(emulatedGpu);
-  const page = await visit(isolated.address, {}, other);
-  await page.locator("#compare:enabled").waitFor();
-  expect(await page.locator("#fact-backend").innerText()).toMatch(/^WebAssembly/);
-  expect(await page.locator("#why-webgpu").innerText()).toContain("the adapter is emulated on the CPU");
-  await other.close();
-});
+test(
+  "an emulated GPU is passed over for that reason, and computes the same numbers",
+  { timeout: patience },
+  async () => {
+    const other = await launchBrowser([...emulatedGpu, ...emulatedGl]);
+    const page = await visit(isolated.address, {}, other);
+    await page.locator("#compare:enabled").waitFor();
+    expect(await page.locator("#fact-backend").innerText()).toMatch(/^WebAssembly/);
+    expect(await page.locator("#why-webgpu").innerText()).toContain("the adapter is emulated on the CPU");
+    await page.locator("#fresh").click(); // weights that no other run had
+    const rows = await compare(page);
+    expectAgreement(rows, "WebGPU");
+    if (existsSync(gpuJsFile)) expectAgreement(rows, "gpu.js");
+    else expect(rows.get("gpu.js")?.[1]).toContain("this page was built without it");
+    await other.close();
+  },
+);
 
 test("all of the page but its charts stays under 400 KB", () => {
   const files = readdirSync(site, { recursive: true, encoding: "utf8" }).filter(

@@ -97,14 +97,14 @@ function inWords(info: Running["info"]): string {
 function tableOf(found: readonly Compared[]): HTMLTableElement {
   return table(
     "One batch of held-out text",
-    ["Backend", "Loss", "Largest difference of a logit", "Time"],
+    ["Backend", "Loss", "Logits off by", "Time"],
     found.map(({ choice, reason, loss, difference, milliseconds }) =>
       reason === undefined
         ? [
             labels[choice],
             loss?.toFixed(6) ?? "",
             difference === 0 ? "0" : (difference?.toExponential(1) ?? ""),
-            `${milliseconds?.toFixed(0)} ms`,
+            `${milliseconds?.toFixed(0)}\u00a0ms`,
           ]
         : [labels[choice], "–", reason, "–"],
     ),

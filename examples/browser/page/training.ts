@@ -104,12 +104,17 @@ export function mountTraining(
     announce(balance.checked ? "The balance loss is on." : "The balance loss is off.");
   });
   const reset = async (to: "random" | "carried"): Promise<void> => {
-    seen = [];
-    turns = [];
-    await app.change(() => lab.call("reset", to));
+    await app.change(async () => {
+      await lab.call("reset", to);
+      // Not before: steps of the old model were still on their way.
+      seen = [];
+      turns = [];
+      for (const id of ["num-step", "num-loss", "num-load", "num-use"]) byId(id).textContent = "–";
+    });
     if (!wanted) ended();
     announce(to === "random" ? "The model has random weights now." : "The model has its trained weights again.");
     redraw();
+    refreshTable();
   };
   fresh.addEventListener("click", () => void reset("random"));
   trained.addEventListener("click", () => void reset("carried"));
