@@ -10,12 +10,16 @@ export function gpuJs(): Plugin {
   return {
     name: "gpu-js",
     enforce: "pre",
+    configResolved({ logger, isWorker }) {
+      if (!isWorker && !existsSync(gpuJsFile)) logger.info(`The page goes without gpu.js; ${remedy}`);
+    },
     resolveId: (name) => (name === "gpu.js" ? id : null),
     load: (name) => (name === id ? (existsSync(gpuJsFile) ? asModule(gpuJsFile) : missing) : null),
   };
 }
 
-const missing = 'throw new Error("this page was built without it");';
+const remedy = "npm ci --prefix test/gpu --ignore-scripts --omit=optional";
+const missing = `throw new Error("this page was built without it; ${remedy}");`;
 
 /** The package is a CommonJS file, which a browser that imports it by itself, as Vite serves it, finds no exports in. */
 const asModule = (path: string): string =>
