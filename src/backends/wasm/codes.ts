@@ -59,6 +59,13 @@ export const MXFP4 = 16;
 export const FP8_E4M3 = 17;
 export const FP8_E5M2 = 18;
 export const FP8_E4M3_TILE = 19;
+export const FP4 = 20;
+export const IQ4_NL = 21;
+export const Q4_1 = 22;
+export const Q5_0 = 23;
+export const Q5_1 = 24;
+export const Q5_K = 25;
+export const NF4 = 26;
 
 // rows and elements: 200 and up
 export const UNARY = 200;

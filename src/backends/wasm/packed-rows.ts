@@ -3,7 +3,8 @@ import { rowsOf } from "../../core/shape.js";
 import { isPackedView, type Matrix, type PackedView, type SchemeName } from "../../core/view.js";
 import type { Features } from "../backend.js";
 import {
-  BF16, F16, FP8_E4M3, FP8_E4M3_TILE, FP8_E5M2, GATHER_PACKED, INT4, INT4_AFFINE, INT8, INT8_AFFINE, MXFP4, PLAIN, Q4_0, Q4_K, Q6_K, Q8_0, QUANTIZE,
+  BF16, F16, FP4, FP8_E4M3, FP8_E4M3_TILE, FP8_E5M2, GATHER_PACKED, INT4, INT4_AFFINE, INT8, INT8_AFFINE, IQ4_NL, MXFP4, NF4, PLAIN, Q4_0, Q4_1, Q4_K,
+  Q5_0, Q5_1, Q5_K, Q6_K, Q8_0, QUANTIZE,
 } from "./codes.js"; // prettier-ignore
 import { perTile, type Engine } from "./engine.js";
 import { PIECE } from "./layout.js";
@@ -23,6 +24,13 @@ const schemeCodes: Readonly<Record<SchemeName, number>> = {
   fp8_e4m3: FP8_E4M3,
   fp8_e5m2: FP8_E5M2,
   fp8_e4m3_tile: FP8_E4M3_TILE,
+  fp4: FP4,
+  iq4_nl: IQ4_NL,
+  q4_1: Q4_1,
+  q5_0: Q5_0,
+  q5_1: Q5_1,
+  q5_k: Q5_K,
+  nf4: NF4,
 };
 
 /** What a backend tells of them. All are in plain order. */

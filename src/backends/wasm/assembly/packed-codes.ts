@@ -12,22 +12,39 @@ export class Nibbles {}
 export class ShiftedNibbles {}
 /** 0..15, with an offset that is added to the scaled number. */
 export class OffsetNibbles {}
+/** -16..15. */
+export class FiveBits {}
+/** 0..31, with an offset that is added to the scaled number. */
+export class OffsetFives {}
 /** -32..31. */
 export class SixBits {}
 export class E4m3 {}
 export class E5m2 {}
+/** 4 bits: a sign, two of an exponent, one more. */
+export class E2m1 {}
+/** 4 bits that stand for the numbers of NF4. */
+export class NormalFloats {}
 
 export function hasZero<C>(): bool {
   return idof<C>() == idof<ShiftedBytes>() || idof<C>() == idof<ShiftedNibbles>();
 }
 export function hasOffset<C>(): bool {
-  return idof<C>() == idof<OffsetNibbles>();
+  return idof<C>() == idof<OffsetNibbles>() || idof<C>() == idof<OffsetFives>();
 }
 export function isSix<C>(): bool {
   return idof<C>() == idof<SixBits>();
 }
 function isNibble<C>(): bool {
-  return idof<C>() == idof<Nibbles>() || idof<C>() == idof<ShiftedNibbles>() || idof<C>() == idof<OffsetNibbles>();
+  return idof<C>() == idof<Nibbles>() || idof<C>() == idof<ShiftedNibbles>() || idof<C>() == idof<OffsetNibbles>() || isE2m1<C>() || isNormal<C>();
+}
+function isFive<C>(): bool {
+  return idof<C>() == idof<FiveBits>() || idof<C>() == idof<OffsetFives>();
+}
+function isNormal<C>(): bool {
+  return idof<C>() == idof<NormalFloats>();
+}
+function isE2m1<C>(): bool {
+  return idof<C>() == idof<E2m1>();
 }
 function isE4m3<C>(): bool {
   return idof<C>() == idof<E4m3>();
@@ -38,7 +55,7 @@ function isE5m2<C>(): bool {
 
 /** Bytes of sixteen codes. */
 export function bytesOfSixteen<C>(): usize {
-  return isNibble<C>() ? 8 : isSix<C>() ? 12 : 16;
+  return isNibble<C>() ? 8 : isFive<C>() ? 10 : isSix<C>() ? 12 : 16;
 }
 
 // Constants of inner loops are read from memory: as constants of the code they would be made anew for each use.
@@ -46,8 +63,19 @@ const NIBBLE: usize = memory.data<u64>([0x0f0f0f0f0f0f0f0f, 0x0f0f0f0f0f0f0f0f],
 const THREES: usize = memory.data<u8>([0, 1, 2, 255, 3, 4, 5, 255, 6, 7, 8, 255, 9, 10, 11, 255], 16);
 const SIX: usize = memory.data<u32>([0x3f, 0x3f00, 0x3f0000, 0x3f000000], 16);
 const SIGN_OF_SIX: usize = memory.data<u64>([0x2020202020202020, 0x2020202020202020], 16);
+/** Where each of eight codes of 5 bits lies: two bytes, and the power of two that takes it to their upper end. */
+const FIVES: usize = memory.data<u8>([0, 1, 0, 1, 1, 2, 1, 2, 2, 3, 3, 4, 3, 4, 4, 5], 16);
+const FIVE_UP: usize = memory.data<u16>([2048, 64, 512, 16, 128, 1024, 32, 256], 16);
+/** What the codes of NF4 stand for (quant/schemes/codebook.ts). */
+const NF4_NUMBERS: usize = memory.data<f32>([
+  -1, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334,
+  -0.09105003625154495, 0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
+  0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1,
+], 16);
 /** The bits that a code of E4M3 or E5M2 has as an f32, and what these are too small by: 2^120 and 2^112. */
 const FLOATS: usize = memory.data<u32>([0x87f00000, 0x7b800000, 0x8fe00000, 0x77800000], 16);
+/** The sign and the other bits of E2M1, and what these are too small by: 2^126. */
+const E2M1: usize = memory.data<u32>([0x80000000, 0x01c00000, 0x7e800000], 16);
 
 /** Sixteen codes, a byte each; `table`: the numbers of Nibbles. */
 export function sixteen<C>(at: usize, table: usize): v128 {
@@ -59,12 +87,22 @@ export function sixteen<C>(at: usize, table: usize): v128 {
     const sign = v128.load(SIGN_OF_SIX);
     return i8x16.sub(v128.xor(v128.or(v128.or(first, second), v128.or(third, last)), sign), sign);
   }
+  if (isFive<C>()) {
+    const low = eightFives<C>(v128.load64_zero(at)), high = eightFives<C>(v128.load64_zero(at, 5));
+    return i8x16.narrow_i16x8_s(low, high);
+  }
   if (isNibble<C>()) {
     const pairs = v128.load8x8_u(at);
     const codes = v128.and(v128.or(pairs, i16x8.shl(pairs, 4)), v128.load(NIBBLE));
     return idof<C>() == idof<Nibbles>() ? i8x16.swizzle(v128.load(table), codes) : codes;
   }
   return v128.load(at);
+}
+
+/** Eight codes of 5 bits, a lane of two bytes each. */
+function eightFives<C>(bytes: v128): v128 {
+  const upper = i16x8.mul(i8x16.swizzle(bytes, v128.load(FIVES)), v128.load(FIVE_UP));
+  return idof<C>() == idof<FiveBits>() ? i16x8.shr_s(upper, 11) : i16x8.shr_u(upper, 11);
 }
 
 /** Whether one of sixteen codes is an infinity or NaN. */
@@ -74,7 +112,7 @@ function anySpecial<C>(codes: v128): bool {
   return false;
 }
 
-/** What four codes stand for, before they are scaled. As the bits of an f32 those of FP8 are too small by a power of two, subnormals too. */
+/** What four codes stand for, before they are scaled. As the bits of an f32 those of FP8 and FP4 are too small by a power of two, subnormals too. */
 function valuesOf<C>(codes: v128, special: bool): v128 {
   if (isE4m3<C>()) {
     const values = f32x4.mul(v128.and(i32x4.shl(codes, 20), v128.load32_splat(FLOATS)), v128.load32_splat(FLOATS, 4));
@@ -87,6 +125,17 @@ function valuesOf<C>(codes: v128, special: bool): v128 {
     if (!special) return values;
     const magnitude = v128.and(codes, i32x4.splat(0x7f));
     return v128.or(values, v128.and(i32x4.gt_s(magnitude, i32x4.splat(0x7b)), i32x4.splat(0x7f800000)));
+  }
+  if (isNormal<C>()) {
+    const at = i32x4.add(i32x4.shl(codes, 2), i32x4.splat(NF4_NUMBERS as i32));
+    let values = v128.load32_zero(i32x4.extract_lane(at, 0));
+    values = v128.load_lane<f32>(i32x4.extract_lane(at, 1), values, 1);
+    values = v128.load_lane<f32>(i32x4.extract_lane(at, 2), values, 2);
+    return v128.load_lane<f32>(i32x4.extract_lane(at, 3), values, 3);
+  }
+  if (isE2m1<C>()) {
+    const sign = v128.and(i32x4.shl(codes, 28), v128.load32_splat(E2M1)), rest = v128.and(i32x4.shl(codes, 22), v128.load32_splat(E2M1, 4));
+    return f32x4.mul(v128.or(sign, rest), v128.load32_splat(E2M1, 8));
   }
   return f32x4.convert_i32x4_s(codes);
 }

@@ -1,11 +1,11 @@
 // Rows of the schemes that are read and never encoded here: what a group shares is looked up group by group, and codes become numbers in
 // registers, to the bit those of quant/schemes/scheme.ts.
 import {
-  FP8_E4M3, FP8_E4M3_TILE, INT4, INT4_AFFINE, INT8, INT8_AFFINE, MXFP4, Q4_K, Q6_K,
+  FP4, FP8_E4M3, FP8_E4M3_TILE, INT4, INT4_AFFINE, INT8, INT8_AFFINE, IQ4_NL, MXFP4, NF4, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K,
 } from "../codes";
 import { copyWords, fillWords } from "./move";
 import {
-  Bytes, E4m3, E5m2, Nibbles, OffsetNibbles, ShiftedBytes, ShiftedNibbles, SixBits, addSixteen, bytesOfSixteen, hasOffset, hasZero, isSix, sixteen,
+  Bytes, E2m1, E4m3, E5m2, FiveBits, Nibbles, NormalFloats, OffsetFives, OffsetNibbles, ShiftedBytes, ShiftedNibbles, SixBits, addSixteen, bytesOfSixteen, hasOffset, hasZero, isSix, sixteen,
   storeSixteen,
 } from "./packed-codes";
 import { codesOf, partOf, schemeOf } from "./packed-matrix";
@@ -18,9 +18,10 @@ const GROUP: u32 = 32;
 const INT4_NUMBERS: usize = memory.data<i8>([0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1], 16);
 /** Twice those of E2M1. */
 const MXFP4_NUMBERS: usize = memory.data<i8>([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12], 16);
+const IQ4_NL_NUMBERS: usize = memory.data<i8>([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], 16);
 
 function tableOf(scheme: u32): usize {
-  return scheme == MXFP4 ? MXFP4_NUMBERS : INT4_NUMBERS;
+  return scheme == MXFP4 ? MXFP4_NUMBERS : scheme == IQ4_NL ? IQ4_NL_NUMBERS : INT4_NUMBERS;
 }
 
 /** The i-th 32 numbers of a row, of which the first `left` are stored. */
@@ -28,7 +29,7 @@ function storeGroup<C>(scheme: u32, codes: usize, p: usize, q: usize, r: usize, 
   const table = tableOf(scheme), own = isSix<C>() ? 2 * i : i;
   let scale = f32x4.splat(scaleAt(scheme, p, q, own));
   const zero = hasZero<C>() ? i16x8.splat(zeroAt(scheme, p, i)) : scale;
-  const offset = hasOffset<C>() ? f32x4.splat(offsetAt(r, s, i)) : scale;
+  const offset = hasOffset<C>() ? f32x4.splat(offsetAt(scheme, q, r, s, i)) : scale;
   codes += 2 * i * bytesOfSixteen<C>();
   storeSixteen<C>(sixteen<C>(codes, table), zero, scale, offset, to, left);
   if (left <= 16) return;
@@ -56,7 +57,7 @@ function product<C>(command: usize, matrix: usize, row: u32, x: usize, width: u3
     const own = isSix<C>() ? 2 * i : i;
     let scale = f32x4.splat(scaleAt(scheme, p, q, own));
     const zero = hasZero<C>() ? i16x8.splat(zeroAt(scheme, p, i)) : scale;
-    const offset = hasOffset<C>() ? f32x4.splat(offsetAt(r, s, i)) : scale;
+    const offset = hasOffset<C>() ? f32x4.splat(offsetAt(scheme, q, r, s, i)) : scale;
     a = addSixteen<C>(sixteen<C>(at, table), zero, scale, offset, x, a);
     if (isSix<C>()) scale = f32x4.splat(scaleAt(scheme, p, q, own + 1));
     b = addSixteen<C>(sixteen<C>(at + bytesOfSixteen<C>(), table), zero, scale, offset, x + 64, b);
@@ -94,11 +95,22 @@ export function readRow(command: usize, matrix: usize, row: u32, x: usize, width
       return read<ShiftedBytes>(command, matrix, row, x, width, to);
     case INT4:
     case MXFP4:
+    case IQ4_NL:
       return read<Nibbles>(command, matrix, row, x, width, to);
     case INT4_AFFINE:
       return read<ShiftedNibbles>(command, matrix, row, x, width, to);
+    case Q4_1:
     case Q4_K:
       return read<OffsetNibbles>(command, matrix, row, x, width, to);
+    case Q5_0:
+      return read<FiveBits>(command, matrix, row, x, width, to);
+    case Q5_1:
+    case Q5_K:
+      return read<OffsetFives>(command, matrix, row, x, width, to);
+    case NF4:
+      return read<NormalFloats>(command, matrix, row, x, width, to);
+    case FP4:
+      return read<E2m1>(command, matrix, row, x, width, to);
     case Q6_K:
       return read<SixBits>(command, matrix, row, x, width, to);
     case FP8_E4M3:

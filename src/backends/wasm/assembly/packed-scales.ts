@@ -1,6 +1,6 @@
 // What the numbers of a group share: scale, zero point and offset, of the schemes that are read and never encoded here. A group is 32 numbers, of
 // Q6_K 16; p, q, r and s are where a row of the scheme's parts lies, the codes aside, in their order.
-import { FP8_E4M3, FP8_E4M3_TILE, FP8_E5M2, INT4, INT4_AFFINE, INT8, INT8_AFFINE, MXFP4, Q4_K } from "../codes";
+import { FP4, FP8_E4M3, FP8_E4M3_TILE, FP8_E5M2, INT4, INT4_AFFINE, INT8, INT8_AFFINE, IQ4_NL, MXFP4, NF4, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K } from "../codes";
 import { scaleOf } from "./packed-halves";
 
 /** E8M0, halved: codes of MXFP4 are read as whole numbers, twice what they stand for. */
@@ -31,12 +31,20 @@ export function scaleAt(scheme: u32, p: usize, q: usize, i: usize): f32 {
     case FP8_E4M3_TILE:
       return load<f32>(p + ((i >> 2) << 2));
     case INT4:
+    case FP4:
+    case IQ4_NL:
+    case Q4_1:
+    case Q5_0:
+    case Q5_1:
       return halfAt(p, i, 0);
     case INT4_AFFINE:
       return halfAt(q, i, 0);
     case MXFP4:
       return halfPower(load<u8>(p + i));
+    case NF4:
+      return halfAt(p, i, 1);
     case Q4_K:
+    case Q5_K:
       return sixAt(p, i) * halfAt(q, i, 3);
     default: // Q6_K
       return f32(load<i8>(p + i)) * halfAt(q, i, 4);
@@ -48,6 +56,6 @@ export function zeroAt(scheme: u32, p: usize, i: usize): i16 {
   return (((load<u8>(p + (i >> 1)) as i32) >> (((i & 1) as i32) << 2)) & 15) as i16;
 }
 
-export function offsetAt(r: usize, s: usize, i: usize): f32 {
-  return sixAt(r, i) * halfAt(s, i, 3);
+export function offsetAt(scheme: u32, q: usize, r: usize, s: usize, i: usize): f32 {
+  return scheme == Q4_1 || scheme == Q5_1 ? halfAt(q, i, 0) : sixAt(r, i) * halfAt(s, i, 3);
 }
