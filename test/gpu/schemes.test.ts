@@ -146,7 +146,7 @@ const listed = Object.values(schemes).filter(({ name }) => name in hardware.feat
 test("what is read and what is encoded", () => {
   expect(listed.map(({ name }) => name).sort()).toEqual(
     ["bf16", "f16", "fp8_e4m3", "fp8_e4m3_tile", "fp8_e5m2", "int4", "int4_affine"].concat(
-      ["int8", "int8_affine", "mxfp4", "q4_0", "q4_k", "q6_k", "q8_0"], // prettier-ignore
+      ["int8", "int8_affine", "iq4_nl", "mxfp4", "q4_0", "q4_1", "q4_k", "q6_k", "q8_0"], // prettier-ignore
     ),
   );
   expect(hardware.features.encodes).toEqual(own);
@@ -192,7 +192,7 @@ test.each(described.map((scheme) => ({ name: scheme.name, scheme })))(
       await expectOp("expertLinear", call);
     }
     // Schemes that differ from another one in a part's numbers alone: those were read above.
-    if (["int4_affine", "fp8_e4m3", "fp8_e5m2"].includes(scheme.name)) return;
+    if (["int4_affine", "iq4_nl", "fp8_e4m3", "fp8_e5m2"].includes(scheme.name)) return;
     await expectOp("linear", { ...even, rows: 20 });
     await expectOp("linear", { ...odd, rows: 20 }, emulated);
     await expectOp("expertLinear", { ...odd, rows: 20 });
