@@ -76,13 +76,13 @@ export function disposeAll(model: object): void {
 
 /**
  * Whether products round their inputs first, by the Q8_0 rule ("q8") or by a rounding of your own, in every block of `model` whose weights
- * are packed in blocks of numbers (such as Q8_0). It is part of what the model computes, on every backend; llama.cpp computes by "q8", but for
+ * are packed in blocks of numbers (such as Q8_0), routers aside. It is part of what the model computes, on every backend; llama.cpp computes by "q8", but for
  * K-quants.
  */
 export function setActivations(model: object, activations: Activations | ActivationRounding): void {
-  for (const { block, parameter } of placesOf(model)) {
+  for (const { path, block, parameter } of placesOf(model)) {
     const inBlocks = parameter instanceof PackedTensor && parameter.scheme.block > 1;
-    if (inBlocks && "activations" in block) block.activations = activations;
+    if (inBlocks && "activations" in block && !isRouterWeight(path)) block.activations = activations;
   }
 }
 

@@ -1,6 +1,6 @@
 // What a model's matrices meet when it reads text: the mean square of each column's inputs, by which encoders weigh errors.
 import { ConfigError } from "../core/errors.js";
-import type { Parameter } from "../layers/layer.js";
+import type { Parameter, Roundings } from "../layers/layer.js";
 import { add, equal, mul } from "../ops/binary.js";
 import { cast } from "../ops/cast.js";
 import { expertLinear } from "../ops/expert-linear.js";
@@ -36,7 +36,7 @@ export interface CalibrateOptions {
  * Products find their matrix by itself, so a table that is only looked up in has no entry. Sums are kept on the device and read at the end; the model stays
  * as it is. The importance of `packModel` (as the importance matrix of llama.cpp; Lin et al. 2023, "AWQ", for why inputs tell).
  *
- * @throws ConfigError if no text is given or no product met a matrix
+ * @throws ConfigError if no text is given, no product met a matrix, or a matrix is being trained in few bits
  */
 export async function calibrate(
   model: Reader,
@@ -44,8 +44,14 @@ export async function calibrate(
   { where = () => true }: CalibrateOptions = {},
 ): Promise<Map<string, Float32Array>> {
   const paths = new Map<number, string>();
-  for (const { path, parameter } of matricesOf(model, where))
+  for (const { path, block, field, parameter } of matricesOf(model, where)) {
+    if ((block.roundings as Roundings | undefined)?.[field]) {
+      throw new ConfigError(
+        `calibrate: ${path} must be read as it is, got one that fakeQuantModel rounds; calibrate before that, or after packModel`,
+      );
+    }
     if (!paths.has(parameter.id)) paths.set(parameter.id, path);
+  }
   const meter = new Meter(new Set(paths.keys()));
   try {
     ambient.watchers.push(meter);

@@ -3,6 +3,7 @@ import type { Activations } from "../backends/backend.js";
 import { ConfigError } from "../core/errors.js";
 import {
   isRouterWeight,
+  placesOf,
   type ActivationRounding,
   type Layer,
   type Parameter,
@@ -18,7 +19,7 @@ import type { Tensor } from "../tensor/tensor.js";
 import { fakeQuant, quantized, type GivenScales } from "./fake-quant.js";
 import { expectWholeBlocks, matricesOf, packed, type Where } from "./matrices.js";
 import { packBits, unpackBits } from "./schemes/bits.js";
-import { f16ToF32, f32ToF16 } from "./schemes/float-codes.js";
+import { f16ToF32, scaleToF16 } from "./schemes/float-codes.js";
 import type { IntegerScheme } from "./schemes/integer.js";
 import { partSpecs, type Scheme, type Words } from "./schemes/scheme.js";
 
@@ -76,7 +77,7 @@ function wordsOf(
   return scheme.parts.map(({ role, bits, as }, i) => {
     if (role === "scale" && as === "f32") return scales;
     const [rows] = partSpecs(scheme, shape)[i].shape;
-    const all = role === "code" ? codes : role === "zero" ? (zeros as Float32Array) : scales.map(f32ToF16);
+    const all = role === "code" ? codes : role === "zero" ? (zeros as Float32Array) : scales.map(scaleToF16);
     return packBits(all, bits, rows, rows === 0 ? 0 : all.length / rows);
   });
 }
@@ -154,15 +155,20 @@ export function expectTrainedFor(place: Place, { name }: Scheme): void {
   );
 }
 
-/** Once the matrix is packed. */
-export function endRounding(place: Place): void {
-  const rounding = roundingOf(place);
-  rounding?.logScale?.dispose();
-  rounding?.zero?.dispose();
-  if (rounding) delete (place.block.roundings as Roundings)[place.field];
+/** Once the matrices are packed. Scales that another matrix's block still reads by live on. */
+export function endRoundings(model: object, packed: readonly Place[]): void {
+  const ended = new Set<FakeQuant>();
+  for (const place of packed) {
+    const rounding = roundingOf(place);
+    if (rounding === undefined) continue;
+    delete (place.block.roundings as Roundings)[place.field];
+    ended.add(rounding);
+  }
+  for (const place of placesOf(model)) ended.delete(roundingOf(place) as FakeQuant);
+  for (const { logScale, zero } of ended) for (const made of [logScale, zero]) made?.dispose();
 }
 
-/** Scales that begin as the encoder chooses them; under one of 0 nothing could learn. */
+/** Scales that begin as the encoder chooses them, but for the rounding of a logarithm; under one of 0 nothing could learn. */
 async function learning(weight: Tensor, scheme: IntegerScheme): Promise<FakeQuant> {
   const { backend, shape } = weight;
   const words = scheme.encode((await weight.data()) as Float32Array, shape);

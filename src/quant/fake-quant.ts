@@ -1,4 +1,5 @@
 // Quantization-aware training: numbers rounded as an integer scheme stores them, on any backend, with gradients that pass the rounding.
+import { ConfigError } from "../core/errors.js";
 import { rowsOf, type Shape } from "../core/shape.js";
 import { add, and, div, less, maximum, minimum, mul, shiftLeft, shiftRight, sub } from "../ops/binary.js";
 import { bitcast, cast } from "../ops/cast.js";
@@ -39,9 +40,14 @@ export interface Quantized {
  * al. 2020, "Learned step size quantization"): per number round(x / s) - x / s inside, the last code beyond, divided by the root of (numbers
  * of a group x greatest code).
  *
- * @param x f32 [..., width] @returns f32 of the same shape @throws ShapeError, DTypeError
+ * @param x f32 [..., width] @returns f32 of the same shape @throws ShapeError, DTypeError; ConfigError for a scheme that would search for its scales
  */
 export function fakeQuant(x: Tensor, scheme: IntegerScheme, given?: GivenScales): Tensor {
+  if (scheme.scales === "leastSquares" && !given) {
+    throw new ConfigError(
+      `fakeQuant: scales by least squares must be given, got ${scheme.name} without; they are not searched for on the device: give them, or take absmax`,
+    );
+  }
   const y = withTape(undefined, () =>
     scope(() => {
       const { numbers, scale } = quantized(x, scheme, given);

@@ -22,6 +22,12 @@ export function matricesOf(model: object, where: Where): Place[] {
   );
 }
 
+/** How products round their inputs from then on: as asked for, or else as `otherwise` where no packed matrix of the block stays as it is. */
+export interface ReplacedActivations {
+  readonly given?: Activations | ActivationRounding | undefined;
+  readonly otherwise?: Activations;
+}
+
 export function expectWholeBlocks(what: string, { path, parameter }: Place, { name, block }: Scheme): void {
   if (rowsOf(parameter.shape).width % block === 0) return;
   throw new ShapeError(
@@ -29,11 +35,15 @@ export function expectWholeBlocks(what: string, { path, parameter }: Place, { na
   );
 }
 
-/** Puts what `make` returns in the place of each matrix; one that several blocks share is made once. Products of routers stay f32. */
+/**
+ * Puts what `make` returns in the place of each matrix; one that several blocks share is made once, and lives on in those that were not chosen.
+ * Products of routers stay f32.
+ */
 export async function replaceMatrices(
+  model: object,
   places: readonly Place[],
   make: (parameter: Parameter, place: Place) => Promise<Parameter>,
-  activations?: Activations | ActivationRounding,
+  { given, otherwise }: ReplacedActivations,
 ): Promise<void> {
   const made = new Map<Parameter, Parameter>();
   for (const place of places) {
@@ -41,9 +51,18 @@ export async function replaceMatrices(
     const anew = made.get(parameter) ?? (await make(parameter, place));
     made.set(parameter, anew);
     block[field] = anew;
+    const activations = given ?? (holdsOtherPacked(place, places) ? undefined : otherwise);
     if (activations !== undefined && !isRouterWeight(path)) block.activations = activations;
-    if (anew !== parameter) parameter.dispose();
+    if (!placesOf(model).some((other) => other.parameter === parameter)) parameter.dispose();
   }
+}
+
+/** Whether the block has another packed matrix, one that was not chosen: what it rounds is not to change unasked. */
+function holdsOtherPacked({ block }: Place, chosen: readonly Place[]): boolean {
+  return Object.entries(block).some(
+    ([field, value]) =>
+      value instanceof PackedTensor && !chosen.some((place) => place.block === block && place.field === field),
+  );
 }
 
 /** On the device where that encodes by the scheme, else on the host. */

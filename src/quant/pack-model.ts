@@ -5,7 +5,7 @@ import type { SchemeName } from "../core/view.js";
 import { isRouterWeight, type ActivationRounding, type Place } from "../layers/layer.js";
 import { PackedTensor } from "../tensor/packed-tensor.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { endRounding, expectTrainedFor, roundingOf } from "./fake-quant-model.js";
+import { endRoundings, expectTrainedFor, roundingOf } from "./fake-quant-model.js";
 import { expectWholeBlocks, matricesOf, pack, replaceMatrices, type Where } from "./matrices.js";
 import { expectImportance } from "./schemes/importance.js";
 import type { Scheme } from "./schemes/scheme.js";
@@ -15,7 +15,7 @@ export interface PackOptions {
   /** Of `schemes` by name, or one of your own. */
   readonly scheme: SchemeName | Scheme;
   /**
-   * "f32" unless given. "q8": the packed blocks round each row of their input by the Q8_0 rule first, on every backend alike, which lets
+   * "f32" unless given, or what the block has where another packed matrix of it stays. "q8": the packed blocks round each row of their input by the Q8_0 rule first, on every backend alike, which lets
    * products run on integers. It belongs to the model from here on. Products of routers stay f32. Or a rounding of
    * your own, such as `new FakeQuant(int8({ affine: true }))`: 8 bits with a zero point per token.
    */
@@ -39,7 +39,7 @@ export interface PackOptions {
  */
 export async function packModel(
   model: object,
-  { scheme, activations = "f32", importance, where = (path) => !isRouterWeight(path) }: PackOptions,
+  { scheme, activations, importance, where = (path) => !isRouterWeight(path) }: PackOptions,
 ): Promise<void> {
   const by = typeof scheme === "string" ? schemeNamed("packModel", scheme) : scheme;
   if (importance && by.scales !== "leastSquares")
@@ -66,6 +66,9 @@ export async function packModel(
   }
   const anew = (weight: Tensor, place: Place): Promise<PackedTensor> =>
     roundingOf(place)?.pack(weight) ?? pack(weight, by, importance?.get(place.path));
-  await replaceMatrices(chosen, (weight, place) => anew(weight as Tensor, place), activations);
-  for (const place of chosen) endRounding(place);
+  await replaceMatrices(model, chosen, (weight, place) => anew(weight as Tensor, place), {
+    given: activations,
+    otherwise: "f32",
+  });
+  endRoundings(model, chosen);
 }

@@ -36,7 +36,7 @@ export async function repackModel(
     using plain = unpack(weight);
     return await pack(plain, by);
   };
-  await replaceMatrices(chosen, (weight) => anew(weight as PackedTensor), activations);
+  await replaceMatrices(model, chosen, (weight) => anew(weight as PackedTensor), { given: activations });
 }
 
 export interface DequantizeOptions {
@@ -46,13 +46,13 @@ export interface DequantizeOptions {
 
 /**
  * Makes packed matrices plain f32 again, for example to train the model further: their numbers stay what the packed ones stood for, and
- * products no longer round their inputs. One matrix at a time.
+ * products of blocks without packed matrices no longer round their inputs. One matrix at a time.
  *
  * @throws ConfigError if none of the chosen matrices is packed
  */
 export async function dequantizeModel(model: object, { where = () => true }: DequantizeOptions = {}): Promise<void> {
   const chosen = packedMatrices("dequantizeModel", model, where);
-  await replaceMatrices(chosen, async (weight) => unpack(weight as PackedTensor), "f32");
+  await replaceMatrices(model, chosen, async (weight) => unpack(weight as PackedTensor), { otherwise: "f32" });
 }
 
 function packedMatrices(what: string, model: object, where: Where): Place[] {

@@ -3,7 +3,7 @@ import { rowsOf } from "../../core/shape.js";
 import { packBits } from "./bits.js";
 import { blocksPerRow, eachBlock, expectGroup, greatest, storedAsF16 } from "./blocks.js";
 import { fitStored, type Scales, type Try } from "./fit.js";
-import { f32ToF16 } from "./float-codes.js";
+import { scaleToF16 } from "./float-codes.js";
 import { weigher } from "./importance.js";
 import type { Scheme } from "./scheme.js";
 
@@ -57,7 +57,7 @@ function codebookScheme(
         const around = (part: number): Try[] => [{ scale: usual.scale * part, round }];
         const { scale } =
           searches && usual.scale > 0 ? fitStored(x, [from, to], usual, around, storedAsF16, weigh(from, to)) : usual;
-        stored[block] = f32ToF16(scale);
+        stored[block] = scaleToF16(scale);
         for (let i = from; i < to; i++) codes[i] = nearestOf(numbers, scale > 0 ? Math.fround(x[i] / scale) : 0);
       });
       return [packBits(codes, 4, rows, width), packBits(stored, 16, rows, blocks)];

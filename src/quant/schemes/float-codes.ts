@@ -18,6 +18,11 @@ export function f32ToF16(value: number): number {
   return sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13);
 }
 
+/** The f16 of a scale or an offset; NaN as one and the same, since engines differ in the sign of the NaN that they compute. */
+export function scaleToF16(scale: number): number {
+  return Number.isNaN(scale) ? 0x7e00 : f32ToF16(scale);
+}
+
 export function f16ToF32(code: number): number {
   const sign = code & 0x8000 ? -1 : 1;
   const exponent = (code >>> 10) & 31;

@@ -3,7 +3,7 @@
 import { rowsOf } from "../../core/shape.js";
 import { packBits } from "./bits.js";
 import { blocksPerRow, eachBlock, extreme, storedAsF32 } from "./blocks.js";
-import { f32ToF16 } from "./float-codes.js";
+import { scaleToF16 } from "./float-codes.js";
 import type { Part, Scheme } from "./scheme.js";
 
 const BLOCK = 32;
@@ -21,7 +21,7 @@ function encodeByExtreme(half: number, x: Float32Array, from: number, to: number
     const shifted = Math.fround(Math.fround(x[i] * inverse) + half + 0.5);
     codes[i] = Math.min(Math.max(Math.trunc(shifted), 0), 2 * half - 1);
   }
-  return f32ToF16(d);
+  return scaleToF16(d);
 }
 
 /** Blocks of 32 codes of -half .. half - 1 and an f16 scale. */
@@ -82,8 +82,9 @@ export function rangeScheme(name: string, bits: number): Scheme {
       eachBlock(shape, BLOCK, (from, to, block) => {
         let low = x[from];
         for (let i = from; i < to; i++) low = Math.min(low, x[i]);
-        scales[block] = f32ToF16(encodeByRange(2 ** bits - 1, x, from, to, low, codes));
-        offsets[block] = f32ToF16(low);
+        low += 0; // the reference has no zero below zero
+        scales[block] = scaleToF16(encodeByRange(2 ** bits - 1, x, from, to, low, codes));
+        offsets[block] = scaleToF16(low);
       });
       return [packBits(codes, bits, rows, width), packBits(scales, 16, rows, blocks), packBits(offsets, 16, rows, blocks)]; // prettier-ignore
     },

@@ -5,7 +5,7 @@ import { rowsOf, sizeOf, type Shape } from "../../core/shape.js";
 import { packBits } from "./bits.js";
 import { blocksPerRow, eachBlock, expectGroup, nearest, storedAsF16, storedAsF32 } from "./blocks.js";
 import { fitStored, type Scales, type Try } from "./fit.js";
-import { f32ToF16 } from "./float-codes.js";
+import { scaleToF16 } from "./float-codes.js";
 import { weigher } from "./importance.js";
 import type { Part, Scheme, Words } from "./scheme.js";
 
@@ -134,7 +134,7 @@ export function integers({
       });
       const parts: Words[] = [packBits(codes, bits, rows, width)];
       if (affine) parts.push(packBits(zeros, bits, scaleRows, perRow));
-      parts.push(inFull ? kept : packBits(Uint16Array.from(kept, f32ToF16), 16, scaleRows, perRow));
+      parts.push(inFull ? kept : packBits(Uint16Array.from(kept, scaleToF16), 16, scaleRows, perRow));
       return parts;
     },
   };

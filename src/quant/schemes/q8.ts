@@ -2,7 +2,7 @@
 import { rowsOf } from "../../core/shape.js";
 import { packBits } from "./bits.js";
 import { blocksPerRow, eachBlock, greatest } from "./blocks.js";
-import { f16ToF32, f32ToF16 } from "./float-codes.js";
+import { f16ToF32, scaleToF16 } from "./float-codes.js";
 import type { Scheme } from "./scheme.js";
 
 const BLOCK = 32;
@@ -23,7 +23,7 @@ export function encodeQ8Block(x: Float32Array, from: number, to: number, codes: 
     const rounded = Math.min(whole + Math.floor(2 * (magnitude - whole)), 127);
     codes[codesFrom + i - from] = scaled < 0 ? -rounded : rounded;
   }
-  return f32ToF16(d);
+  return scaleToF16(d);
 }
 
 /** Rounds rows of any width as Q8_0 would, a short last block included: decode(encode(x)) without the words between. */
