@@ -166,13 +166,15 @@ describe("an isolated page", { timeout: patience }, () => {
     await written(page);
   });
 
-  test("takes another layer's colours while it waits for a text", async () => {
+  test("gives up a text for another one, and takes another layer's colours while it waits for that", async () => {
+    await page.locator("#again").click();
+    await page.locator("#tokens:not(.past)").waitFor();
     await page.evaluate(() => {
       document.querySelector<HTMLElement>("#again")?.click();
       document.querySelector<HTMLElement>('[name="color-layer"][value="1"]')?.click();
     });
     await page.locator("#tokens:not(.past)").waitFor();
-    await written(page);
+    expect(await written(page)).toMatch(/^§/); // not the end of what was given up
   });
 
   test("shows what a head looks at: weights of one token sum to 1", async () => {

@@ -73,11 +73,12 @@ export class TokenView {
     this.#asked = true;
     requestAnimationFrame(() => {
       this.#asked = false;
+      const next = this.#tokens.slice(this.#shown, this.#shown + perFrame);
+      if (next.length === 0) return; // another text was begun meanwhile
       if (this.#shown === 0) {
         this.#box.replaceChildren();
         this.#box.classList.remove("past");
       }
-      const next = this.#tokens.slice(this.#shown, this.#shown + perFrame);
       this.#box.append(...next.map((token, i) => this.#span(token, this.#shown + i)));
       this.#shown += next.length;
       if (this.#shown < this.#tokens.length) this.#ask();

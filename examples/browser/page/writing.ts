@@ -38,6 +38,8 @@ export function mountWriting({ lab, toy }: App, { begun, wrote, ended, selected 
   const invitation = byId("visits").children[0];
   let seed = 1;
   let round = 0;
+  /** Calls that write, still unanswered. */
+  let asked = 0;
   let lastSpeed = 0;
 
   const write = (): void => {
@@ -52,7 +54,9 @@ export function mountWriting({ lab, toy }: App, { begun, wrote, ended, selected 
       temperature: Number(temperature.value),
       seed,
     };
-    lab.call("write", options).then(
+    asked++;
+    const answer = lab.call("write", options).finally(() => asked--);
+    answer.then(
       (whole) => {
         if (mine !== round || !whole) return;
         byId("tokens").setAttribute("aria-busy", "false");
@@ -68,6 +72,7 @@ export function mountWriting({ lab, toy }: App, { begun, wrote, ended, selected 
   };
 
   lab.on("wrote", ({ tokens, tokensPerSecond }) => {
+    if (asked > 1) return; // of a text given up: the worker answers for that one before it tells of the next
     view.append(tokens);
     byId("cut").hidden = view.tokens[0].id === toy.documentToken;
     lastSpeed = tokensPerSecond;
