@@ -6,9 +6,9 @@ self.addEventListener("install", (event) => {
   // Past the HTTP cache: a version is made of its own files only.
   const requests = files.map((file) => new Request(file, { cache: "reload" }));
   event.waitUntil(caches.open(kept).then((cache) => cache.addAll(requests)));
-  self.skipWaiting();
 });
 
+// A new version waits until no page of the old one is open: those still load parts by their old names, which a server may have no more.
 self.addEventListener("activate", (event) => {
   const others = (names) => names.filter((name) => name.startsWith("qwen-blocks-page-") && name !== kept);
   event.waitUntil(

@@ -34,6 +34,8 @@ export interface Visits {
 
 export interface Token extends Visits {
   readonly id: number;
+  /** It is of the prompt. */
+  readonly given: boolean;
 }
 
 export interface WriteOptions {

@@ -27,14 +27,15 @@ export async function* write(
   const half = Math.ceil(contextLength / 2);
   const cache = model.makeCache({ maxLength: contextLength });
   const reader = new Reader(model, cache, temperature);
-  let unread = text.slice(-(contextLength - half / 2));
+  let unread = endOf(prompt, Math.floor(contextLength - half / 2));
   let shown = text.length - unread.length;
   try {
     for (;;) {
       signal.throwIfAborted();
       const { logits, normalizer, visits } = await reader.read(unread);
       const first = text.length - unread.length;
-      for (; shown < text.length; shown++) yield { id: text[shown], ...visits[shown - first] };
+      for (; shown < text.length; shown++)
+        yield { id: text[shown], given: shown < prompt.length, ...visits[shown - first] };
       if (text.length === end) return;
       const row = rankRow(logits);
       const next = sampleFrom(row, normalizer, logits.length, { temperature }, random.uniform());
@@ -49,6 +50,12 @@ export async function* write(
     reader.dispose();
     cache.dispose();
   }
+}
+
+/** At most so many of the last tokens, from the beginning of a character on: its later bytes alone mean nothing. */
+function endOf(text: readonly number[], length: number): readonly number[] {
+  const end = text.slice(-length);
+  return end.slice(end.findIndex((id) => id < 0x80 || id >= 0xc0));
 }
 
 interface Read {

@@ -9,7 +9,7 @@ import { HeatMap } from "./heat-map.js";
 export interface AttentionPanel {
   /** Looks at the end of a text anew. */
   look(ids: readonly number[]): void;
-  /** Shows what a token of that text looked at, if it is among the last. */
+  /** Shows what a token of a text looked at, if it is among the last, as soon as that text is looked at. */
   select(index: number, ids: readonly number[]): void;
   redraw(): void;
 }
@@ -28,6 +28,10 @@ export function mountAttention({ lab, toy }: App): AttentionPanel {
   });
   let attended: Attended | undefined;
   let spelled: readonly string[] = [];
+  /** The text that attended is of. */
+  let text: readonly number[] = [];
+  /** Which token was chosen last, and of what text as far as it was written. */
+  let chosen: { readonly index: number; readonly ids: readonly number[] } | undefined;
 
   const weights = (): Float32Array | undefined => attended?.weights[Number(layer.value)][Number(head.value)];
   const row = (): readonly number[] => {
@@ -87,6 +91,14 @@ export function mountAttention({ lab, toy }: App): AttentionPanel {
     control.disabled = false;
   }
   const window = (ids: readonly number[]): readonly number[] => ids.slice(-toy.contextLength);
+  /** A choice in a text that is not looked at yet waits until it is. */
+  const showChosen = (): void => {
+    if (chosen === undefined || text.length === 0 || !chosen.ids.every((id, i) => id === text[i])) return;
+    const at = chosen.index - (text.length - window(text).length);
+    if (at < 0) return;
+    query.value = String(at);
+    redraw();
+  };
   return {
     look(ids) {
       if (ids.length === 0) return;
@@ -94,16 +106,16 @@ export function mountAttention({ lab, toy }: App): AttentionPanel {
         attended = found;
         const spelling = new Spelling();
         spelled = found.tokens.map((id) => spelling.next(id));
+        text = ids;
         query.max = String(found.tokens.length - 1);
         query.value = query.max;
+        showChosen();
         redraw();
       }, showError);
     },
     select(index, ids) {
-      const at = index - (ids.length - window(ids).length);
-      if (at < 0 || attended === undefined) return;
-      query.value = String(at);
-      redraw();
+      chosen = { index, ids };
+      showChosen();
     },
     redraw,
   };

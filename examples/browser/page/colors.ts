@@ -12,21 +12,31 @@ export function color(name: string): string {
 
 const key = "qwen-blocks-theme";
 
-/** The switch: what the system prefers, or light, or dark; kept from visit to visit. */
+/** The switch: what the system prefers, or light, or dark; kept from visit to visit where the browser lets a page keep anything. */
 export function mountTheme(switches: HTMLElement, redraw: () => void): void {
   const apply = (theme: string): void => {
     if (theme === "auto") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = theme;
     redraw();
   };
-  const saved = localStorage.getItem(key) ?? "auto";
-  for (const input of switches.querySelectorAll("input")) {
+  const inputs = [...switches.querySelectorAll("input")];
+  const saved = inputs.find(({ value }) => value === storage()?.getItem(key))?.value ?? "auto";
+  for (const input of inputs) {
     input.checked = input.value === saved;
     input.addEventListener("change", () => {
-      localStorage.setItem(key, input.value);
       apply(input.value);
+      storage()?.setItem(key, input.value);
     });
   }
   if (saved !== "auto") document.documentElement.dataset.theme = saved;
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+}
+
+/** Undefined where the visitor blocks what sites store: the mere look at it throws there. */
+function storage(): Storage | undefined {
+  try {
+    return localStorage;
+  } catch {
+    return undefined;
+  }
 }

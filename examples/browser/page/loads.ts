@@ -13,6 +13,8 @@ type Source = "writing" | "training";
 export interface Loads {
   /** A new text: what the last one did is gone. */
   clearWriting(): void;
+  /** Another model: what the last one's training did is gone. */
+  clearTraining(): void;
   wrote(tokens: readonly Token[]): void;
   /** @param shares [layer][expert], in fair shares */
   stepped(shares: readonly Float32Array[]): void;
@@ -59,6 +61,10 @@ export function mountLoads({ toy: { numLayers, numExperts } }: App): Loads {
   return {
     clearWriting() {
       rows.writing = empty();
+    },
+    clearTraining() {
+      rows.training = empty();
+      if (shown === "training") redraw();
     },
     wrote(tokens) {
       for (const { experts, weights } of tokens) {

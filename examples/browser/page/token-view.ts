@@ -18,7 +18,6 @@ export class TokenView {
   #shown = 0;
   #asked = false;
   #spelling = new Spelling();
-  #promptLength = 0;
   #layer = 0;
   #selected = -1;
 
@@ -37,14 +36,14 @@ export class TokenView {
     return this.#tokens;
   }
 
-  /** @param promptLength how many of the tokens to come are the visitor's */
-  clear(promptLength: number): void {
+  /** The old text stays to be seen until the first tokens of the next one come. */
+  clear(): void {
     this.#tokens = [];
     this.#shown = 0;
     this.#selected = -1;
-    this.#promptLength = promptLength;
     this.#spelling = new Spelling();
     this.#box.removeAttribute("aria-activedescendant");
+    this.#box.classList.add("past");
   }
 
   append(tokens: readonly Token[]): void {
@@ -54,7 +53,8 @@ export class TokenView {
 
   colorBy(layer: number): void {
     this.#layer = layer;
-    [...this.#box.children].forEach((span, i) => this.#paint(span as HTMLElement, this.#tokens[i]));
+    const shown = this.#tokens.slice(0, this.#shown);
+    shown.forEach((token, i) => this.#paint(this.#box.children[i] as HTMLElement, token));
   }
 
   select(index: number): void {
@@ -73,8 +73,12 @@ export class TokenView {
     this.#asked = true;
     requestAnimationFrame(() => {
       this.#asked = false;
-      if (this.#shown === 0) this.#box.replaceChildren();
       const next = this.#tokens.slice(this.#shown, this.#shown + perFrame);
+      if (next.length === 0) return; // another text was begun meanwhile
+      if (this.#shown === 0) {
+        this.#box.replaceChildren();
+        this.#box.classList.remove("past");
+      }
       this.#box.append(...next.map((token, i) => this.#span(token, this.#shown + i)));
       this.#shown += next.length;
       if (this.#shown < this.#tokens.length) this.#ask();
@@ -85,7 +89,7 @@ export class TokenView {
     const visible = signOf(token.id, token.spelled);
     const span = make("span", { role: "option", id: `token-${index}`, "data-at": String(index) }, visible);
     span.setAttribute("aria-label", nameOf(token.id, token.spelled));
-    if (index < this.#promptLength) span.classList.add("given");
+    if (token.given) span.classList.add("given");
     this.#paint(span, token);
     return span;
   }

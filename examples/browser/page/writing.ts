@@ -38,34 +38,43 @@ export function mountWriting({ lab, toy }: App, { begun, wrote, ended, selected 
   const invitation = byId("visits").children[0];
   let seed = 1;
   let round = 0;
+  /** Calls that write, still unanswered. */
+  let asked = 0;
   let lastSpeed = 0;
 
   const write = (): void => {
-    const ids = [toy.documentToken, ...encode(prompt.value)];
     const mine = ++round;
-    view.clear(ids.length);
+    view.clear();
     byId("visits").replaceChildren(invitation.cloneNode(true));
     begun();
     byId("tokens").setAttribute("aria-busy", "true");
-    const options = { prompt: ids, tokens: continuation, temperature: Number(temperature.value), seed };
-    lab.call("write", options).then(
+    const options = {
+      prompt: [toy.documentToken, ...encode(prompt.value)],
+      tokens: continuation,
+      temperature: Number(temperature.value),
+      seed,
+    };
+    asked++;
+    const answer = lab.call("write", options).finally(() => asked--);
+    answer.then(
       (whole) => {
         if (mine !== round || !whole) return;
         byId("tokens").setAttribute("aria-busy", "false");
-        announce(
-          `The model wrote: ${view.tokens
-            .map(({ spelled }) => spelled)
-            .join("")
-            .slice(prompt.value.length)}`,
-        );
+        const added = view.tokens.filter(({ given }) => !given);
+        announce(`The model wrote: ${added.map(({ spelled }) => spelled).join("")}`);
         ended(lastSpeed);
       },
-      (error: unknown) => showError(error),
+      (error: unknown) => {
+        showError(error);
+        if (mine === round) byId("tokens").setAttribute("aria-busy", "false");
+      },
     );
   };
 
   lab.on("wrote", ({ tokens, tokensPerSecond }) => {
+    if (asked > 1) return; // of a text given up: the worker answers for that one before it tells of the next
     view.append(tokens);
+    byId("cut").hidden = view.tokens[0].id === toy.documentToken;
     lastSpeed = tokensPerSecond;
     fact("writes", speed(lastSpeed));
     wrote(tokens);
