@@ -37,8 +37,8 @@ export class Lab implements Calls {
   #backend: Backend | undefined;
   #bench: Bench | undefined;
   #format = "f32";
-  /** A packed copy, and the step of the model that it was packed at. */
-  #packed: { readonly model: Qwen3; readonly step: number } | undefined;
+  /** A packed copy: in which format, and at which step of the model. */
+  #packed: { readonly model: Qwen3; readonly format: string; readonly step: number } | undefined;
 
   constructor(tell: Tell) {
     this.#tell = tell;
@@ -177,17 +177,19 @@ export class Lab implements Calls {
   /** The model in the chosen format, packed anew if it has learned since. */
   async #writer(): Promise<Qwen3> {
     const { model, trainer } = this.#theBench;
-    if (this.#format === "f32") return model;
-    if (this.#packed?.model && this.#packed.step === trainer.steps) return this.#packed.model;
+    const format = this.#format;
+    const step = trainer.steps;
+    if (format === "f32") return model;
+    if (this.#packed?.format === format && this.#packed.step === step) return this.#packed.model;
     const packed = sharing(model);
     try {
-      await packModel(packed, { scheme: this.#format });
+      await packModel(packed, { scheme: format });
     } catch (error) {
       disposeAll(packed);
       throw error;
     }
     if (this.#packed) disposeAll(this.#packed.model);
-    this.#packed = { model: packed, step: trainer.steps };
+    this.#packed = { model: packed, format, step };
     return packed;
   }
 
