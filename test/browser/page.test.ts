@@ -320,6 +320,8 @@ test("each format is packed anew; what is chosen by keyboard keeps the focus", {
   await page.keyboard.press("Enter");
   await page.locator("#compare:enabled").waitFor();
   await expect.poll(() => focused(page)).toBe("compare");
+  await choose(page, "cpu");
+  expect(await page.locator("#fact-backend").innerText()).toBe("Plain JavaScript");
   await page.context().close();
 });
 
@@ -373,4 +375,49 @@ test("a lost device is said, and another backend begins anew", { timeout: patien
   expect(await error.isVisible()).toBe(false);
   await other.close();
   complaints.length = 0; // Chromium warns of the crash
+});
+
+test("curves that load after the last step are drawn", { timeout: patience }, async () => {
+  const page = await visit(isolated.address);
+  await written(page);
+  let load = (): void => undefined;
+  const asked = new Promise<void>((resolve) => (load = resolve));
+  await page.route(/charts-/, async (route) => {
+    await asked;
+    await route.continue();
+  });
+  await page.locator("#train").click();
+  await steps(page, 3);
+  await page.locator("#train").click();
+  await expect.poll(() => page.locator("#progress-label").textContent()).toBe(""); // the last step has ended
+  expect(await page.locator("#loss-chart svg").count()).toBe(0);
+  load();
+  await page.locator("#loss-chart svg").waitFor();
+  await page.context().close();
+});
+
+test("an error stays until the visitor does something", { timeout: patience }, async () => {
+  const page = await visit(isolated.address);
+  await written(page);
+  await page.evaluate(`(() => {
+    const { postMessage } = Worker.prototype;
+    Worker.prototype.postMessage = function (call) {
+      if (!["train", "reset"].includes(call.name)) return postMessage.call(this, call);
+      const data = { id: call.id, error: { name: "Error", message: "refused to " + call.name } };
+      this.dispatchEvent(new MessageEvent("message", { data }));
+    };
+  })()`);
+  const error = page.locator("#error");
+  const status = page.locator("#status");
+  await page.locator("#fresh").click();
+  await expect.poll(() => error.innerText()).toBe("refused to reset");
+  expect(await status.textContent()).not.toContain("random weights");
+  await page.locator("#train").click(); // ends at once, after which the format is measured anew, and the model writes
+  await expect.poll(() => status.textContent()).toMatch(/^The model writes in f32/);
+  await written(page);
+  expect(await error.innerText()).toBe("refused to train");
+  await page.locator("#format").selectOption("q8_0");
+  await expect.poll(() => formatsIn(page)).toEqual(["f32", "q8_0"]);
+  expect(await error.isVisible()).toBe(false);
+  await page.context().close();
 });
