@@ -335,3 +335,137 @@ test("all of the page but its charts stays under 400 KB", () => {
   console.log(`the page: ${bytes} bytes gzip: ${files.map((name, i) => `${name} ${sizes[i]}`).join(", ")}`);
   expect(bytes).toBeLessThan(400_000);
 });
+
+const focused = (page: Page): Promise<string> => page.evaluate("document.activeElement.id");
+
+/** Formats in the table, and megabytes of each. */
+async function packed(page: Page): Promise<[string, number][]> {
+  const rows = await page.locator("#formats-table tbody tr").allInnerTexts();
+  return rows.map((row) => {
+    const [format, size] = row.split("\t");
+    return [format, parseFloat(size)];
+  });
+}
+
+const formatsIn = async (page: Page): Promise<string[]> => (await packed(page)).map(([format]) => format);
+
+test("each format is packed anew; what is chosen by keyboard keeps the focus", { timeout: patience }, async () => {
+  const page = await visit(isolated.address);
+  await page.locator("#compare:enabled").waitFor();
+  await expect.poll(() => formatsIn(page)).toEqual(["f32"]);
+  await page.locator("#format").focus();
+  await page.keyboard.press("q"); // q8_0, the first of that letter
+  await expect.poll(() => formatsIn(page)).toEqual(["f32", "q8_0"]);
+  await page.keyboard.press("ArrowDown"); // int8
+  await page.keyboard.press("ArrowDown");
+  await expect.poll(async () => (await formatsIn(page)).at(-1)).toBe("fp8_e4m3");
+  expect(await focused(page)).toBe("format");
+  await page.locator("#format").selectOption("q4_0");
+  await expect.poll(async () => (await formatsIn(page)).at(-1)).toBe("q4_0");
+  const sizes = new Map(await packed(page));
+  expect(sizes.get("q8_0")).toBeGreaterThan(1.5 * (sizes.get("q4_0") ?? NaN));
+  await page.locator("#compare").focus();
+  await page.keyboard.press("Enter");
+  await page.locator("#compare:enabled").waitFor();
+  await expect.poll(() => focused(page)).toBe("compare");
+  await choose(page, "cpu");
+  expect(await page.locator("#fact-backend").innerText()).toBe("Plain JavaScript");
+  await page.context().close();
+});
+
+test(
+  "a run of steps goes on where a change of the model stopped it, and Stop ends it",
+  { timeout: patience },
+  async () => {
+    const page = await visit(isolated.address);
+    await written(page);
+    await page.locator("#train").click();
+    await steps(page, 5);
+    await choose(page, "wasm-one");
+    const progress = page.locator("#progress-label");
+    const before = await numberIn(page, "#num-step");
+    await steps(page, before + 1);
+    const [step, label] = await page.evaluate<[string, string]>(
+      `["#num-step", "#progress-label"].map((id) => document.querySelector(id).textContent)`,
+    );
+    expect(label).toBe(`Training, step ${step} of 300`);
+    await page.locator("#format").selectOption("q4_0");
+    await page.locator("#train").click(); // while it packs
+    await expect.poll(() => formatsIn(page)).toEqual(["q4_0"]);
+    expect(await page.locator("#format").inputValue()).toBe("q4_0");
+    expect(await progress.textContent()).toBe("");
+    await page.locator("#trained").click();
+    await expect
+      .poll(() => page.locator("#loads-maps canvas").first().getAttribute("aria-label"))
+      .toMatch(/while training: nothing yet/);
+    await page.context().close();
+  },
+);
+
+test("a lost device is said, and another backend begins anew", { timeout: patience }, async () => {
+  const other = await launchBrowser(emulatedGpu);
+  const page = await visit(isolated.address, {}, other);
+  await page.locator("#compare:enabled").waitFor();
+  await choose(page, "webgpu");
+  await page.locator("#train").click();
+  await steps(page, 1);
+  const session = await other.newBrowserCDPSession();
+  await session.send("Browser.crashGpuProcess").catch(() => undefined); // who crashes does not answer
+  const error = page.locator("#error");
+  await expect.poll(() => error.innerText(), { timeout: 60_000 }).toContain("the device must stay alive");
+  await page.locator("#train", { hasText: "Train" }).waitFor();
+  await choose(page, "wasm-threads");
+  expect(await error.innerText()).toContain("The model begins anew");
+  expect(await page.locator("#num-step").innerText()).toBe("–");
+  await written(page);
+  await page.locator("#train").click();
+  await steps(page, 1);
+  expect(await error.isVisible()).toBe(false);
+  await other.close();
+  complaints.length = 0; // Chromium warns of the crash
+});
+
+test("curves that load after the last step are drawn", { timeout: patience }, async () => {
+  const page = await visit(isolated.address);
+  await written(page);
+  let load = (): void => undefined;
+  const asked = new Promise<void>((resolve) => (load = resolve));
+  await page.route(/charts-/, async (route) => {
+    await asked;
+    await route.continue();
+  });
+  await page.locator("#train").click();
+  await steps(page, 3);
+  await page.locator("#train").click();
+  await expect.poll(() => page.locator("#progress-label").textContent()).toBe(""); // the last step has ended
+  expect(await page.locator("#loss-chart svg").count()).toBe(0);
+  load();
+  await page.locator("#loss-chart svg").waitFor();
+  await page.context().close();
+});
+
+test("an error stays until the visitor does something", { timeout: patience }, async () => {
+  const page = await visit(isolated.address);
+  await written(page);
+  await page.evaluate(`(() => {
+    const { postMessage } = Worker.prototype;
+    Worker.prototype.postMessage = function (call) {
+      if (!["train", "reset"].includes(call.name)) return postMessage.call(this, call);
+      const data = { id: call.id, error: { name: "Error", message: "refused to " + call.name } };
+      this.dispatchEvent(new MessageEvent("message", { data }));
+    };
+  })()`);
+  const error = page.locator("#error");
+  const status = page.locator("#status");
+  await page.locator("#fresh").click();
+  await expect.poll(() => error.innerText()).toBe("refused to reset");
+  expect(await status.textContent()).not.toContain("random weights");
+  await page.locator("#train").click(); // ends at once, after which the format is measured anew, and the model writes
+  await expect.poll(() => status.textContent()).toMatch(/^The model writes in f32/);
+  await written(page);
+  expect(await error.innerText()).toBe("refused to train");
+  await page.locator("#format").selectOption("q8_0");
+  await expect.poll(() => formatsIn(page)).toEqual(["f32", "q8_0"]);
+  expect(await error.isVisible()).toBe(false);
+  await page.context().close();
+});

@@ -34,11 +34,10 @@ export class Lab implements Calls {
   readonly #jobs: Jobs = { write: idle(), train: idle() };
   readonly #windows = new Random(7);
   #carried: Carried | undefined;
-  #backend: Backend | undefined;
   #bench: Bench | undefined;
   #format = "f32";
-  /** A packed copy, and the step of the model that it was packed at. */
-  #packed: { readonly model: Qwen3; readonly step: number } | undefined;
+  /** A packed copy: in which format, and at which step of the model. */
+  #packed: { readonly model: Qwen3; readonly format: string; readonly step: number } | undefined;
 
   constructor(tell: Tell) {
     this.#tell = tell;
@@ -50,7 +49,6 @@ export class Lab implements Calls {
       this.#carried = carried;
       this.#steering.coefficient = carried.aux;
       const { backend, running } = await openBest();
-      this.#backend = backend;
       this.#bench = await carriedBench(backend, carried, this.#steering);
       return { toy: describe(carried), running };
     });
@@ -59,14 +57,22 @@ export class Lab implements Calls {
   async open(choice: Choice): Promise<Running> {
     return this.#change(async () => {
       const next = await open(choice); // if that fails, what runs goes on
-      const snapshot = await snapshotOf(this.#theBench);
-      const before = this.#backend;
-      this.#drop();
-      await before?.[Symbol.asyncDispose]();
-      this.#backend = next;
-      this.#bench = benchFrom(next, snapshot, this.#theCarried, this.#steering);
-      return { choice, info: next.info, passedOver: {} };
+      const { bench, lost } = await this.#moved(next).catch(async (error: unknown) => {
+        await next[Symbol.asyncDispose]();
+        throw error;
+      });
+      const before = this.#theBench.backend;
+      this.#replace(bench);
+      await before[Symbol.asyncDispose]();
+      return { choice, info: next.info, passedOver: {}, lost };
     });
+  }
+
+  /** The model as it is now on another backend; the one that the page carries where a backend that died took it along. */
+  async #moved(to: Backend): Promise<{ bench: Bench; lost?: string }> {
+    const found = await snapshotOf(this.#theBench).catch((error: Error) => error);
+    if (!(found instanceof Error)) return { bench: benchFrom(to, found, this.#theCarried, this.#steering) };
+    return { bench: await carriedBench(to, this.#theCarried, this.#steering), lost: found.message };
   }
 
   async probe(choice: Choice): Promise<string> {
@@ -117,11 +123,11 @@ export class Lab implements Calls {
     });
   }
 
-  async train({ steps }: TrainOptions): Promise<boolean> {
+  async train({ taken, steps }: TrainOptions): Promise<boolean> {
     return this.#run("train", async (stop) => {
       const { trainer } = this.#theBench;
       const { training, batchSize, contextLength } = this.#theCarried;
-      for (let done = 1; done <= steps && !stop.aborted; done++) {
+      for (let done = taken + 1; done <= steps && !stop.aborted; done++) {
         const { coefficient } = this.#steering;
         const began = performance.now();
         const report = await trainer.step([sampleBatch(training, { batchSize, contextLength }, this.#windows)]);
@@ -140,7 +146,9 @@ export class Lab implements Calls {
   }
 
   async stop(what: "write" | "train"): Promise<void> {
-    this.#jobs[what].stop.abort();
+    const { stop, ended } = this.#jobs[what];
+    stop.abort();
+    await ended; // a step under way is told before the answer
   }
 
   async balance(coefficient: number): Promise<void> {
@@ -150,11 +158,11 @@ export class Lab implements Calls {
   async reset(to: "random" | "carried"): Promise<void> {
     await this.#change(async () => {
       const { backend } = this.#theBench;
-      this.#drop();
-      this.#bench =
+      this.#replace(
         to === "random"
           ? randomBench(backend, this.#theCarried, Math.floor(Math.random() * 2 ** 32), this.#steering)
-          : await carriedBench(backend, this.#theCarried, this.#steering);
+          : await carriedBench(backend, this.#theCarried, this.#steering),
+      );
     });
   }
 
@@ -177,17 +185,19 @@ export class Lab implements Calls {
   /** The model in the chosen format, packed anew if it has learned since. */
   async #writer(): Promise<Qwen3> {
     const { model, trainer } = this.#theBench;
-    if (this.#format === "f32") return model;
-    if (this.#packed?.model && this.#packed.step === trainer.steps) return this.#packed.model;
+    const format = this.#format;
+    const step = trainer.steps;
+    if (format === "f32") return model;
+    if (this.#packed?.format === format && this.#packed.step === step) return this.#packed.model;
     const packed = sharing(model);
     try {
-      await packModel(packed, { scheme: this.#format });
+      await packModel(packed, { scheme: format });
     } catch (error) {
       disposeAll(packed);
       throw error;
     }
     if (this.#packed) disposeAll(this.#packed.model);
-    this.#packed = { model: packed, step: trainer.steps };
+    this.#packed = { model: packed, format, step };
     return packed;
   }
 
@@ -221,10 +231,12 @@ export class Lab implements Calls {
     return this.#turns.change(job);
   }
 
-  #drop(): void {
-    if (this.#packed) disposeAll(this.#packed.model);
-    if (this.#bench) disposeBench(this.#bench);
-    this.#packed = this.#bench = undefined;
+  /** The next model is there before the last one goes: where it cannot be made, what runs goes on. */
+  #replace(bench: Bench): void {
+    const [before, packed] = [this.#theBench, this.#packed];
+    [this.#bench, this.#packed] = [bench, undefined];
+    if (packed) disposeAll(packed.model);
+    disposeBench(before);
   }
 
   #progress(what: string, done: number, total: number): void {

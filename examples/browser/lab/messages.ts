@@ -10,6 +10,8 @@ export interface Running {
   readonly info: Readonly<Record<string, string | number>>;
   /** Why others were passed over when the best one was looked for. */
   readonly passedOver: Readonly<Partial<Record<Choice, string>>>;
+  /** Why the model is the carried one again: what it had learned could not be read from the backend before. */
+  readonly lost?: string;
 }
 
 /** The model that the page was built with, or the lack of one. */
@@ -47,7 +49,9 @@ export interface WriteOptions {
 }
 
 export interface TrainOptions {
-  /** Steps to take from here. */
+  /** Steps of this run that were taken before a change of the model stopped it. */
+  readonly taken: number;
+  /** Steps of the whole run. */
   readonly steps: number;
 }
 

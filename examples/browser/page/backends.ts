@@ -1,6 +1,6 @@
 // The panel of backends: which one computes, why the others do not, and whether they agree.
 import type { Choice, Compared, Running } from "../lab/messages.js";
-import { announce, fact, showProgress, type App } from "./app.js";
+import { announce, clearError, fact, showError, showProgress, type App } from "./app.js";
 import { byId, make, table } from "./elements.js";
 
 const labels: Readonly<Record<Choice, string>> = {
@@ -17,8 +17,8 @@ interface Row {
   readonly note: HTMLElement;
 }
 
-/** @param running what the start found */
-export async function mountBackends(app: App, running: Running): Promise<void> {
+/** @param running what the start found @param forgot told when a backend died, and what the model had learned with it */
+export async function mountBackends(app: App, running: Running, { forgot }: { forgot(): void }): Promise<void> {
   const { lab } = app;
   const rows = new Map<Choice, Row>();
   for (const choice of choices) {
@@ -31,20 +31,26 @@ export async function mountBackends(app: App, running: Running): Promise<void> {
   }
 
   let current = running.choice;
-  const show = ({ choice, info }: Running): void => {
+  const show = ({ choice, info, lost }: Running): void => {
     const before = rows.get(current);
     if (before && current !== choice) before.note.textContent = "ready";
     current = choice;
     const row = rows.get(choice) as Row;
     row.input.disabled = false;
     row.input.checked = true;
-    row.note.textContent = `runs: ${inWords(info)}`;
-    const threads = info.threads === undefined ? "" : `, ${info.threads} thread${info.threads === 1 ? "" : "s"}`;
+    row.note.textContent = `runs: ${choice === "cpu" ? "plain loops, the reference of all others" : inWords(info)}`;
+    const threads = choice.startsWith("wasm") ? `, ${info.threads} thread${info.threads === 1 ? "" : "s"}` : "";
     fact("backend", `${labels[choice].split(",")[0]}${threads}`);
+    if (lost !== undefined) showError(`The model begins anew, what it learned here is lost: ${lost}`);
   };
   const open = async (choice: Choice): Promise<void> => {
+    clearError();
     showProgress(`Opening ${labels[choice]}`, 0);
-    const opened = await app.change(() => lab.call("open", choice));
+    const opened = await app.change(async () => {
+      const found = await lab.call("open", choice);
+      if (found.lost !== undefined) forgot();
+      return found;
+    });
     showProgress("", 1);
     if (opened === undefined) {
       (rows.get(current) as Row).input.checked = true;
@@ -57,11 +63,15 @@ export async function mountBackends(app: App, running: Running): Promise<void> {
   show(running);
   const compare = byId<HTMLButtonElement>("compare");
   compare.addEventListener("click", () => {
+    clearError();
+    const focused = document.activeElement === compare;
     compare.disabled = true;
     void app
       .change(() => lab.call("compare"))
       .then((found) => {
         compare.disabled = false;
+        // A button that is disabled loses the focus to the body.
+        if (focused && document.activeElement === document.body) compare.focus();
         showProgress("", 1);
         if (found === undefined) return;
         byId("compared").replaceChildren(tableOf(found));
@@ -91,7 +101,7 @@ function inWords(info: Running["info"]): string {
     fallback,
     whyNotMoreThreads !== undefined && `no more threads because ${whyNotMoreThreads}`,
   ];
-  return words.filter(Boolean).join(", ") || "plain loops, the reference of all others";
+  return words.filter(Boolean).join(", ");
 }
 
 function tableOf(found: readonly Compared[]): HTMLTableElement {

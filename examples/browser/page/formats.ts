@@ -1,5 +1,5 @@
 // The panel of formats: the model that writes, stored in fewer bits, and what that costs.
-import { announce, megabytes, speed, type App } from "./app.js";
+import { announce, clearError, megabytes, speed, type App } from "./app.js";
 import { byId, make, table } from "./elements.js";
 
 /** Those whose blocks divide the toy's matrices; the library has more. */
@@ -16,8 +16,12 @@ export function mountFormats(app: App): Formats {
   const select = byId<HTMLSelectElement>("format");
   select.append(...formats.map((format) => make("option", {}, format)));
   /** By format, in the order of trying: bytes, loss, speed. */
-  const tried = new Map<string, [string, string, string]>();
+  let tried = new Map<string, [string, string, string]>();
+  /** What the model writes in, and what the visitor chose last. */
   let current: string = formats[0];
+  let wanted = current;
+  let due = false;
+  let storing = false;
 
   const show = (): void => {
     const rows = Array.from(tried, ([format, cells]) => [format, ...cells]);
@@ -25,25 +29,39 @@ export function mountFormats(app: App): Formats {
       table("Tried so far", ["Format", "Weights", "Held-out loss", "Writes"], rows),
     );
   };
-  const store = async (format: string): Promise<void> => {
-    select.disabled = true;
+  const store = async (): Promise<void> => {
+    const [format, into] = [wanted, tried];
     const stored = await app.change(() => app.lab.call("store", format));
-    select.disabled = false;
-    if (stored === undefined) {
-      select.value = current;
-      return;
-    }
-    current = format;
-    const { bytes, loss } = stored;
-    tried.delete(format);
-    tried.set(format, [megabytes(bytes), loss.toFixed(3), "–"]);
-    show();
-    announce(`The model writes in ${format} now: ${megabytes(bytes)}, held-out loss ${loss.toFixed(3)}.`);
+    if (stored !== undefined) {
+      current = format;
+      const { bytes, loss } = stored;
+      into.delete(format);
+      into.set(format, [megabytes(bytes), loss.toFixed(3), "–"]);
+      show();
+      announce(`The model writes in ${format} now: ${megabytes(bytes)}, held-out loss ${loss.toFixed(3)}.`);
+    } else if (wanted === format) wanted = current;
+    select.value = wanted;
   };
-  select.addEventListener("change", () => void store(select.value));
+  /** Stores in what is wanted, one at a time; of those that are chosen meanwhile, the last. */
+  const keepUp = async (): Promise<void> => {
+    due = true;
+    if (storing) return;
+    storing = true;
+    while (due) {
+      due = false;
+      await store();
+    }
+    storing = false;
+  };
+  select.addEventListener("change", () => {
+    clearError();
+    wanted = select.value;
+    void keepUp();
+  });
+  select.disabled = false; // also while it stores: a disabled control loses the focus
   const measure = (): void => {
-    tried.clear();
-    void store(current);
+    tried = new Map(); // a format that is being stored goes into the old one
+    void keepUp();
   };
   measure();
   return {

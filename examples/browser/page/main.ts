@@ -1,5 +1,5 @@
 // The page: starts the worker, then its panels, and tells each what the others do.
-import { clearError, fact, megabytes, showError, showProgress, type App } from "./app.js";
+import { fact, megabytes, showError, showProgress, type App } from "./app.js";
 import { mountAttention } from "./attention.js";
 import { mountBackends } from "./backends.js";
 import { startWorker } from "./client.js";
@@ -29,7 +29,6 @@ async function start(): Promise<void> {
     lab,
     toy,
     async change(job) {
-      clearError();
       try {
         return await job();
       } catch (error) {
@@ -55,6 +54,7 @@ async function start(): Promise<void> {
   const training = mountTraining(app, {
     stepped: (shares) => loads.stepped(shares),
     ended: () => formats.measure(),
+    reset: () => loads.clearTraining(),
   });
   redraws.push(
     () => loads.redraw(),
@@ -69,7 +69,12 @@ async function start(): Promise<void> {
       () => undefined,
     );
   }, 1000);
-  await mountBackends(app, running);
+  await mountBackends(app, running, {
+    forgot() {
+      training.forget();
+      formats.measure();
+    },
+  });
 }
 
 mountOffline();

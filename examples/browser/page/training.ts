@@ -23,14 +23,21 @@ interface Seen {
 export interface Training {
   /** Takes up training again, after a change that stopped it. */
   resume(): void;
+  /** The model is another one now, which has taken no steps. */
+  forget(): void;
   redraw(): void;
 }
 
-/** @param stepped told what each step's experts got, in fair shares: [layer][expert] @param ended when training stops, or the model is reset */
-export function mountTraining(
-  app: App,
-  { stepped, ended }: { stepped(shares: readonly Float32Array[]): void; ended(): void },
-): Training {
+export interface TrainingEvents {
+  /** @param shares what a step's experts got, in fair shares: [layer][expert] */
+  stepped(shares: readonly Float32Array[]): void;
+  /** Training stopped, or the model is another one. */
+  ended(): void;
+  /** What the steps so far showed holds no more. */
+  reset(): void;
+}
+
+export function mountTraining(app: App, { stepped, ended, reset: emptied }: TrainingEvents): Training {
   const { lab, toy } = app;
   const button = byId<HTMLButtonElement>("train");
   const balance = byId<HTMLInputElement>("balance");
@@ -39,6 +46,8 @@ export function mountTraining(
   let seen: Seen[] = [];
   let turns: Charts.Turn[] = [];
   let wanted = false;
+  /** Steps of this run so far. */
+  let taken = 0;
 
   let charts: typeof Charts | undefined;
   const curveOf = (id: string, stroke: string, what: string, valueOf: (one: Seen) => number): (() => void) =>
@@ -58,22 +67,33 @@ export function mountTraining(
   const updateTable = tableIn(byId("train-table"), () => tableOf(seen));
   const refreshTable = drawing(updateTable, 1000);
 
-  const start = async (): Promise<void> => {
+  const start = (): void => {
     wanted = true;
+    taken = 0;
     button.textContent = "Stop";
     clearError();
-    import("./charts.js").then((loaded) => (charts = loaded), showError);
+    import("./charts.js").then((loaded) => {
+      charts = loaded;
+      redraw();
+    }, showError);
+    void run();
+  };
+  const run = async (): Promise<void> => {
     try {
       // What stops it before the last step is the button, which finishes, or a change of the model, which resumes.
-      if (!(await lab.call("train", { steps: stepsPerRun }))) return;
+      if (!(await lab.call("train", { taken, steps: stepsPerRun }))) return;
     } catch (error) {
       showError(error);
     }
+    rest();
     finish();
   };
-  const finish = (): void => {
+  const rest = (): void => {
     wanted = false;
     button.textContent = "Train";
+  };
+  const finish = (): void => {
+    if (wanted) return; // pressed again before the last step ended
     showProgress("", 1);
     const last = seen.at(-1);
     if (last)
@@ -86,6 +106,7 @@ export function mountTraining(
     if (seen.length > 0 && seen[seen.length - 1].balanced !== next.balanced)
       turns.push({ step: next.step, label: next.balanced ? "balance on" : "balance off" });
     seen.push(next);
+    taken = step.done;
     showNumbers(next, toy.numExperts * toy.numLayers);
     fact("trains", speed(step.tokensPerSecond));
     showProgress(`Training, step ${step.done} of ${step.steps}`, step.done / step.steps);
@@ -95,26 +116,33 @@ export function mountTraining(
   });
 
   button.addEventListener("click", () => {
-    if (!wanted) return void start();
-    wanted = false;
-    void lab.call("stop", "train").then(finish);
+    if (!wanted) return start();
+    rest();
+    lab.call("stop", "train").then(finish, showError);
   });
   balance.addEventListener("change", () => {
     void lab.call("balance", balance.checked ? defaultCoefficient : 0);
     announce(balance.checked ? "The balance loss is on." : "The balance loss is off.");
   });
-  const reset = async (to: "random" | "carried"): Promise<void> => {
-    await app.change(async () => {
-      await lab.call("reset", to);
-      // Not before: steps of the old model were still on their way.
-      seen = [];
-      turns = [];
-      for (const id of ["num-step", "num-loss", "num-load", "num-use"]) byId(id).textContent = "–";
-    });
-    if (!wanted) ended();
-    announce(to === "random" ? "The model has random weights now." : "The model has its trained weights again.");
+  const forget = (): void => {
+    seen = [];
+    turns = [];
+    taken = 0;
+    for (const id of ["num-step", "num-loss", "num-load", "num-use"]) byId(id).textContent = "–";
+    emptied();
     redraw();
     refreshTable();
+  };
+  const reset = async (to: "random" | "carried"): Promise<void> => {
+    clearError();
+    const done = await app.change(async () => {
+      await lab.call("reset", to);
+      forget(); // not before: steps of the old model were still on their way
+      return true;
+    });
+    if (!done) return;
+    if (!wanted) ended();
+    announce(to === "random" ? "The model has random weights now." : "The model has its trained weights again.");
   };
   fresh.addEventListener("click", () => void reset("random"));
   trained.addEventListener("click", () => void reset("carried"));
@@ -126,8 +154,9 @@ export function mountTraining(
   trained.disabled = toy.untrained !== undefined;
   return {
     resume: () => {
-      if (wanted) void start();
+      if (wanted) void run();
     },
+    forget,
     redraw,
   };
 }
