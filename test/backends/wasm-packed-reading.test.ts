@@ -22,9 +22,10 @@ import { compare, normals, summed } from "./wasm-beside-cpu.js";
 const backends = [await wasm({ build: "simd128", threads: 1 }), await wasm({ threads: 2 })];
 afterAll(() => Promise.all(backends.map((backend) => backend[Symbol.asyncDispose]())));
 
-const names = "int8,int8_affine,int4,int4_affine,q4_k,q6_k,mxfp4,fp8_e4m3,fp8_e5m2,fp8_e4m3_tile,fp4,nf4,iq4_nl,q4_1,q5_0,q5_1,q5_k".split(
-  ",",
-);
+const names =
+  "int8,int8_affine,int4,int4_affine,q4_k,q6_k,mxfp4,fp8_e4m3,fp8_e5m2,fp8_e4m3_tile,fp4,nf4,iq4_nl,q4_1,q5_0,q5_1,q5_k".split(
+    ",",
+  );
 const read = names.map((name) => schemes[name]);
 
 function packedOn(backend: Backend, scheme: Scheme, parts: readonly Words[], shape: Shape): PackedTensor {
