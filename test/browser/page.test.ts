@@ -426,7 +426,7 @@ test("a lost device is said, and another backend begins anew", { timeout: patien
 });
 
 test("curves that load after the last step are drawn", { timeout: patience }, async () => {
-  const page = await visit(isolated.address);
+  const page = await visit(isolated.address, { serviceWorkers: "block" }); // whose requests no route would see
   await written(page);
   let load = (): void => undefined;
   const asked = new Promise<void>((resolve) => (load = resolve));
@@ -441,6 +441,7 @@ test("curves that load after the last step are drawn", { timeout: patience }, as
   expect(await page.locator("#loss-chart svg").count()).toBe(0);
   load();
   await page.locator("#loss-chart svg").waitFor();
+  expect(complaints.splice(0)).toEqual([expect.stringMatching(/service worker/i)]); // the block itself
   await page.context().close();
 });
 
